@@ -1,0 +1,48 @@
+"""Everything that Kammerton raises on purpose, in one tree.
+
+VoiceError
+├── ClientError      the peer sent something wrong: one ``error`` event, the session lives
+├── EngineError      a model failed: that response fails, the session lives
+│   └── WeightsError     weights missing or altered: the server does not start
+├── PolicyError      not allowed by the operator: refused and audited
+├── CapacityError    a queue is full: HTTP 429, close code 1013
+└── SettingsError    a setting is wrong: one line, exit code 2
+
+Anything else that comes up is a bug: close code 1011, no detail to the peer. The three that engines raise are
+written down in models/base.py, which imports nothing of the server.
+"""
+
+from __future__ import annotations
+
+from models.base import CapacityError, EngineError, VoiceError, WeightsError
+
+__all__ = [
+    "CapacityError",
+    "ClientError",
+    "EngineError",
+    "PolicyError",
+    "SettingsError",
+    "VoiceError",
+    "WeightsError",
+]
+
+
+class ClientError(VoiceError):
+    """The peer sent something that cannot be accepted.
+
+    code: as in the Realtime API's error list. param: dotted path of the field at fault, None when there is none.
+    """
+
+    def __init__(self, code: str, message: str, param: str | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.param = param
+
+
+class PolicyError(VoiceError):
+    """The operator's rules forbid it. The message says which rule."""
+
+
+class SettingsError(VoiceError):
+    """A setting is unknown, misspelt or out of range. The message names it and where its value came from."""

@@ -1,0 +1,1 @@
+"""Doors: one file a wire dialect or carrier."""

@@ -1,0 +1,36 @@
+"""What a wire dialect is: bytes to Inputs, Events to bytes, and nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from server.core.events import Event, Input
+
+
+@dataclass(frozen=True, slots=True)
+class AudioAppend:
+    """Samples of the caller, in the session's input format (mono; PCM is 16-bit little-endian).
+
+    No Input: audio goes past the Session, into the ring buffer (see ``server.core.events``).
+    """
+
+    event_id: str | None
+    audio: bytes
+
+
+class Codec(Protocol):
+    """One wire dialect, for one connection."""
+
+    def decode(self, frame: str | bytes, position: int) -> Input | AudioAppend:
+        """What one frame of the peer means. str is a text frame, bytes a binary one.
+
+        position: samples received so far on the input clock, for the Inputs that carry it. Never raises because
+        of what the peer sent: a frame that cannot be accepted is an ``InvalidEvent``.
+        """
+        ...
+
+    def encode(self, event: Event) -> list[bytes]:
+        """The frames that tell the peer of the event, in order: usually one, none where the dialect has no word
+        for it."""
+        ...
