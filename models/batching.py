@@ -1,0 +1,149 @@
+"""Concurrent requests share one run of a model: whatever is queued when the device is free goes together."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Hashable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from models.base import CapacityError, EngineError, Priority
+
+Req = TypeVar("Req")
+Res = TypeVar("Res")
+
+
+@dataclass(eq=False, slots=True)
+class _Entry(Generic[Req, Res]):
+    request: Req
+    number: int
+    queue: tuple[Priority, Hashable]
+    loop: asyncio.AbstractEventLoop
+    future: asyncio.Future[Res]
+
+
+class Batcher(Generic[Req, Res]):
+    """One worker thread that runs requests in batches; nothing waits for a batch to fill up.
+
+    A batch holds requests of one priority class and one group only, in order of arrival. The class that goes first
+    (the smallest) is served first, and no batch of it is made longer by requests of another class. At most one batch
+    of another class, the one already running, can be ahead of a request.
+    """
+
+    def __init__(
+        self,
+        run: Callable[[list[Req]], Sequence[Res]],
+        *,
+        name: str,
+        max_batch: int,
+        capacity: int = 1024,
+        group: Callable[[Req], Hashable] = lambda request: None,
+    ) -> None:
+        """run: called in the worker thread with 1 to max_batch requests of equal ``group``; returns one result each.
+        capacity: how many requests may wait. name: of the engine, for errors and the thread."""
+        self._run, self._group = run, group
+        self._name, self._max_batch, self._capacity = name, max_batch, capacity
+        self._queues: dict[tuple[Priority, Hashable], dict[int, _Entry[Req, Res]]] = {}
+        self._waiting = 0
+        self._submitted = 0
+        self._closed = False
+        self._changed = threading.Condition()
+        self._thread = threading.Thread(target=self._work, name=f"batch-{name}", daemon=True)
+        self._thread.start()
+
+    async def submit(self, request: Req, priority: Priority = Priority.CONFIRMED) -> Res:
+        """The result of this request. Cancelling takes it out of the queue.
+
+        Raises CapacityError when the queue is full, EngineError when the batcher is closed, and whatever ``run``
+        raised for the batch.
+        """
+        loop = asyncio.get_running_loop()
+        queue = (priority, self._group(request))
+        with self._changed:
+            if self._closed:
+                raise self._gone()
+            if self._waiting >= self._capacity:
+                raise CapacityError(f"{self._name}: {self._waiting} requests are waiting already")
+            self._submitted += 1
+            entry: _Entry[Req, Res] = _Entry(request, self._submitted, queue, loop, loop.create_future())
+            self._queues.setdefault(queue, {})[entry.number] = entry
+            self._waiting += 1
+            self._changed.notify()
+        try:
+            return await entry.future
+        finally:
+            if entry.future.cancelled():
+                with self._changed:
+                    self._remove(entry)
+
+    def close(self) -> None:
+        """End the thread after the batch that is running; what is queued fails. Blocks until then."""
+        with self._changed:
+            self._closed = True
+            left = [entry for queue in self._queues.values() for entry in queue.values()]
+            self._queues.clear()
+            self._waiting = 0
+            self._changed.notify()
+        _complete([(entry, self._gone()) for entry in left])
+        self._thread.join()
+
+    def _gone(self) -> EngineError:
+        return EngineError(self._name, f"{self._name} is closed")
+
+    def _remove(self, entry: _Entry[Req, Res]) -> None:
+        queue = self._queues.get(entry.queue)
+        if queue is not None and queue.pop(entry.number, None) is not None:
+            self._waiting -= 1
+            if not queue:
+                del self._queues[entry.queue]
+
+    def _next_batch(self) -> list[_Entry[Req, Res]]:
+        """The requests to run now; empty when closed. Waits for some."""
+        with self._changed:
+            while not self._queues:
+                if self._closed:
+                    return []
+                self._changed.wait()
+            first = min(self._queues, key=lambda queue: (queue[0], next(iter(self._queues[queue]))))
+            batch = list(self._queues[first].values())[: self._max_batch]
+            for entry in batch:
+                self._remove(entry)
+            return batch
+
+    def _work(self) -> None:
+        while batch := self._next_batch():
+            # A task may be cancelled while its loop has not yet come to take the request out of the queue.
+            batch = [entry for entry in batch if not entry.future.cancelled()]
+            if not batch:
+                continue
+            outcomes: Sequence[Res | BaseException]
+            try:
+                results = self._run([entry.request for entry in batch])
+                if len(results) != len(batch):
+                    raise RuntimeError(f"{self._name}: {len(results)} results for {len(batch)} requests")
+                outcomes = results
+            except BaseException as error:  # the thread serves everybody: one bad batch must not end it
+                outcomes = [error] * len(batch)
+            _complete(list(zip(batch, outcomes, strict=True)))
+
+
+def _complete(done: Sequence[tuple[_Entry[Req, Res], Res | BaseException]]) -> None:
+    """Hand over outcomes, with one wake-up of each event loop concerned."""
+    loops: dict[asyncio.AbstractEventLoop, list[tuple[_Entry[Req, Res], Res | BaseException]]] = {}
+    for pair in done:
+        loops.setdefault(pair[0].loop, []).append(pair)
+    for loop, pairs in loops.items():
+        with suppress(RuntimeError):  # that loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(_settle, pairs)
+
+
+def _settle(pairs: Sequence[tuple[_Entry[Req, Res], Res | BaseException]]) -> None:
+    for entry, outcome in pairs:
+        if entry.future.done():
+            continue
+        if isinstance(outcome, BaseException):
+            entry.future.set_exception(outcome)
+        else:
+            entry.future.set_result(outcome)
