@@ -17,7 +17,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -50,20 +50,22 @@ class _Group(BaseModel):
 class ServerSettings(_Group):
     """Where the server listens, and for how many at once."""
 
-    host: str = Field("127.0.0.1", min_length=1, description="Address to listen on; 0.0.0.0 for all.")
-    port: int = Field(8080, ge=0, le=65535, description="TCP port; 0 takes a free one.")
-    max_sessions: int = Field(32, ge=1, description="Sessions at once; the next one is refused with 1013.")
+    host: str = Field(default="127.0.0.1", min_length=1, description="Address to listen on; 0.0.0.0 for all.")
+    port: int = Field(default=8080, ge=0, le=65535, description="TCP port; 0 takes a free one.")
+    max_sessions: int = Field(default=32, ge=1, description="Sessions at once; the next one is refused with 1013.")
 
 
 class TurnSettings(_Group):
     """How the end of a turn is met."""
 
     prepare: bool = Field(
-        True, description="Prepare the answer inside the hold, while the caller's turn may still go on."
+        default=True, description="Prepare the answer inside the hold, while the caller's turn may still go on."
     )
-    soft_end_ms: int = Field(96, ge=32, le=2000, description="Silence after which an answer is prepared, in ms.")
+    soft_end_ms: int = Field(
+        default=96, ge=32, le=2000, description="Silence after which an answer is prepared, in ms."
+    )
     max_prepares: int = Field(
-        3, ge=0, le=20, description="Answers prepared and thrown away in one turn before waiting for its end."
+        default=3, ge=0, le=20, description="Answers prepared and thrown away in one turn before waiting for its end."
     )
 
 
@@ -71,11 +73,12 @@ class AgentSettings(_Group):
     """What a session starts with until its client says otherwise."""
 
     instructions: str = Field(
-        "You are a friendly phone assistant. Answer in short sentences.", description="System text of a new session."
+        default="You are a friendly phone assistant. Answer in short sentences.",
+        description="System text of a new session.",
     )
-    voice: str = Field("", description="Voice by name; empty takes the first that speaks the language.")
+    voice: str = Field(default="", description="Voice by name; empty takes the first that speaks the language.")
     language: str = Field(
-        "en", pattern=r"^([a-z]{2,3})?$", description="Language expected first, ISO 639; empty for none."
+        default="en", pattern=r"^([a-z]{2,3})?$", description="Language expected first, ISO 639; empty for none."
     )
 
 
@@ -99,15 +102,17 @@ class EngineSettings(_Group):
 class LogSettings(_Group):
     """What is written to standard error."""
 
-    level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severity written.")
-    format: Literal["console", "json"] = Field("console", description="Lines to read, or one JSON object a line.")
-    pii: bool = Field(False, description="Keep personal data (what callers say) in the log.")
+    level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least severity written.")
+    format: Literal["console", "json"] = Field(
+        default="console", description="Lines to read, or one JSON object a line."
+    )
+    pii: bool = Field(default=False, description="Keep personal data (what callers say) in the log.")
 
 
 class MetricsSettings(_Group):
     """The Prometheus page."""
 
-    enabled: bool = Field(True, description="Serve `/metrics`.")
+    enabled: bool = Field(default=True, description="Serve `/metrics`.")
 
 
 class Settings(BaseSettings):
@@ -118,9 +123,11 @@ class Settings(BaseSettings):
     )
 
     profile: str = Field(
-        "auto", min_length=1, description="Models to run: `tiny`, `cpu`, `gpu`, or `auto` for the best on disk."
+        default="auto", min_length=1, description="Models to run: `tiny`, `cpu`, `gpu`, or `auto` for the best on disk."
     )
-    weights_dir: Path = Field(Path("~/.local/share/kammerton/weights"), description="Folder of fetched weights.")
+    weights_dir: Path = Field(
+        default=Path("~/.local/share/kammerton/weights"), description="Folder of fetched weights."
+    )
     server: ServerSettings = ServerSettings()
     turns: TurnSettings = TurnSettings()
     agent: AgentSettings = AgentSettings()
@@ -138,8 +145,11 @@ class Settings(BaseSettings):
         cls,
         settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,
-        **_: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Values given by ``load`` only: it must know where each one came from."""
         return (init_settings,)
 
 
@@ -151,19 +161,12 @@ class Loaded:
     origins: Mapping[str, str]
 
     def rows(self) -> Iterator[tuple[str, str, str]]:
-        """(name, value, origin) of every setting, in order; secrets are shown as stars."""
+        """(name, value, origin) of every setting, in order. A secret prints itself as stars."""
         for name in field_names():
             value: Any = self.settings
             for part in name.split("."):
                 value = getattr(value, part)
-            shown = (
-                "*" * 8
-                if isinstance(value, SecretStr)
-                else str(value).lower()
-                if value in (True, False)
-                else str(value)
-            )
-            yield name, shown, self.origins[name]
+            yield name, str(value).lower() if isinstance(value, bool) else str(value), self.origins[name]
 
 
 def load(overrides: Mapping[str, Any] | None = None, config: Path | None = None) -> Loaded:
