@@ -354,6 +354,9 @@ class ResponseFailed:
     message: str
 
 
+ResponseFact = ResponseText | ResponseAudio | ResponseToolCall | ResponseFinished | ResponseFailed
+
+
 @dataclass(frozen=True, slots=True)
 class Played:
     """Fact of the playout: the peer has played this item up to ``samples`` (a carrier's mark)."""
@@ -378,11 +381,7 @@ Input = (
     | TranscriptPartial
     | TranscriptFinal
     | TranscriptFailed
-    | ResponseText
-    | ResponseAudio
-    | ResponseToolCall
-    | ResponseFinished
-    | ResponseFailed
+    | ResponseFact
     | Played
 )
 

@@ -1,0 +1,235 @@
+"""The caller's side of a Session: turns, their audio, their transcripts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from server.core import events as e
+from server.core.conversation import with_text
+from server.core.responses import Responses
+from server.core.state import State
+from server.core.turns import TurnEvent, TurnPolicy, Turns, TurnState
+
+_SAMPLES_PER_MS = e.INPUT_RATE // 1000
+_MIN_COMMIT_MS = 100
+
+
+@dataclass(slots=True)
+class _Turn:
+    """A caller's turn from its first sample until its transcript is final.
+
+    revision: rises when speech resumes, so that transcripts asked for before are stale. asked: a transcript of this
+    revision is under way or there. shown: what the client has seen of it.
+    """
+
+    item_id: str
+    start: int
+    end: int = 0
+    revision: int = 0
+    prepares: int = 0
+    asked: bool = False
+    shown: str = ""
+    transcript: e.TranscriptFinal | None = None
+
+
+class Hearing:
+    """Turns by voice activity or by the client's commits, from their first sample to their transcript."""
+
+    def __init__(self, state: State, policy: TurnPolicy, responses: Responses) -> None:
+        self._state = state
+        self._policy = policy
+        self._responses = responses
+        self._turns = Turns(policy)
+        self._turn: _Turn | None = None
+        self._pending: dict[str, _Turn] = {}
+        self._buffer_start = 0
+
+    @property
+    def settling(self) -> bool:
+        """Whether a hold is running."""
+        return self._turns.state is TurnState.SETTLING
+
+    # ------------------------------------------------------------------------------- client commands
+
+    def commit(self, fact: e.CommitAudio) -> list[e.Output]:
+        """input_audio_buffer.commit: never starts a response by itself."""
+        self._state.advance(fact.position)
+        if self._turn is not None:
+            self._turns.end(fact.position)
+            return [*self._responses.discard(), *self._commit(self._turn, fact.position)]
+        buffered_ms = (fact.position - self._buffer_start) / _SAMPLES_PER_MS
+        if buffered_ms < _MIN_COMMIT_MS:
+            message = (
+                "Error committing input audio buffer: buffer too small. Expected at least "
+                f"{_MIN_COMMIT_MS}ms of audio, but buffer only has {buffered_ms:.2f}ms of audio."
+            )
+            return [e.Error("input_audio_buffer_commit_empty", message, None, fact.event_id)]
+        self._turns.skip_to(fact.position)
+        turn = _Turn(self._state.new_id("item"), self._buffer_start)
+        return [e.OpenUtterance(turn.item_id, turn.start), *self._commit(turn, fact.position)]
+
+    def clear(self, fact: e.ClearAudio) -> list[e.Output]:
+        """input_audio_buffer.clear"""
+        self._state.advance(fact.position)
+        outputs = self._drop()
+        self._turns.skip_to(fact.position)
+        self._buffer_start = fact.position
+        return [*outputs, e.AudioCleared()]
+
+    def detection_off(self) -> list[e.Output]:
+        """Turn detection was switched off. The caller goes on speaking into a manual buffer: the turn's audio stays,
+        its decisions do not."""
+        if self._turn is not None:
+            self._buffer_start = self._turn.start
+        return self._drop()
+
+    def _drop(self) -> list[e.Output]:
+        if self._turn is None:
+            return []
+        self._turns.drop(self._state.clock)
+        dropped, self._turn = self._turn, None
+        return [*self._responses.discard(), e.DropUtterance(dropped.item_id)]
+
+    # ------------------------------------------------------------------------------- voice activity
+
+    def probability(self, fact: e.SpeechProbability) -> list[e.Output]:
+        self._state.advance(fact.position)
+        detection = self._state.config.turn_detection
+        if detection is None:
+            return []
+        change = self._turns.probability(fact.position, fact.probability, detection)
+        outputs = self._changed(change, fact.position)
+        if change is TurnEvent.PAUSED:
+            # A hold as short as the soft end is over in the same frame.
+            outputs += self._changed(self._turns.clock(fact.position, detection), fact.position)
+        return outputs
+
+    def clock(self, fact: e.InputClock) -> list[e.Output]:
+        self._state.advance(fact.position)
+        detection = self._state.config.turn_detection
+        return self._changed(self._turns.clock(fact.position, detection), fact.position) if detection else []
+
+    def _changed(self, change: TurnEvent | None, position: int) -> list[e.Output]:
+        if change is None:
+            return []
+        if change is TurnEvent.STARTED:
+            return self._started()
+        turn = self._turn
+        assert turn is not None
+        if change is TurnEvent.RESUMED:
+            turn.revision += 1
+            turn.asked, turn.transcript = False, None
+            return self._responses.discard()
+        if change is TurnEvent.PAUSED:
+            return self._paused(turn, position)
+        detection = self._state.config.turn_detection
+        if detection is not None and detection.create_response:
+            self._state.due.add(turn.item_id)
+        return [e.SpeechStopped(turn.item_id, position // _SAMPLES_PER_MS), *self._commit(turn, position)]
+
+    def _started(self) -> list[e.Output]:
+        turn = self._turn = _Turn(self._state.new_id("item"), self._turns.start)
+        outputs: list[e.Output] = [
+            e.SpeechStarted(turn.item_id, turn.start // _SAMPLES_PER_MS),
+            e.OpenUtterance(turn.item_id, turn.start),
+        ]
+        detection = self._state.config.turn_detection
+        if detection is not None and detection.interrupt_response:
+            outputs += self._responses.barge_in()
+        return outputs
+
+    def _paused(self, turn: _Turn, position: int) -> list[e.Output]:
+        if not self._policy.prepare or turn.prepares >= self._policy.max_prepares:
+            return []
+        turn.prepares += 1
+        turn.asked = True
+        return [e.Transcribe(turn.item_id, turn.revision, position, confirmed=False)]
+
+    def _commit(self, turn: _Turn, position: int) -> list[e.Output]:
+        """The turn becomes an item; its transcript may be there already."""
+        self._turn = None
+        turn.end = self._buffer_start = position
+        conversation = self._state.conversation
+        item = e.Item(turn.item_id, e.ItemKind.MESSAGE, role="user", content=(e.ContentPart("input_audio", None),))
+        version = conversation.version
+        previous = conversation.insert(item)
+        outputs: list[e.Output] = [
+            e.AudioCommitted(item.id, previous),
+            e.ItemAdded(item, previous),
+            e.ItemDone(item, previous),
+        ]
+        closed = e.CloseUtterance(turn.item_id, turn.start, position)
+        if turn.transcript is not None:
+            return [*outputs, closed, *self._transcribed(turn, turn.transcript, version)]
+        self._pending[item.id] = turn
+        self._state.transcribing.add(item.id)
+        if not turn.asked:
+            outputs.append(e.Transcribe(item.id, turn.revision, position, confirmed=True))
+        return [*outputs, closed]
+
+    # --------------------------------------------------------------------------------- transcripts
+
+    def partial(self, fact: e.TranscriptPartial) -> list[e.Output]:
+        turn = self._turn if self._turn and self._turn.item_id == fact.item_id else self._pending.get(fact.item_id)
+        return self._show(turn, fact.stable) if turn is not None and turn.transcript is None else []
+
+    def final(self, fact: e.TranscriptFinal) -> list[e.Output]:
+        turn = self._turn
+        if turn is not None and turn.item_id == fact.item_id:
+            if fact.revision != turn.revision:
+                return []
+            turn.transcript = fact
+            return self._responses.prepare(turn.item_id, fact.text, fact.language)
+        turn = self._pending.get(fact.item_id)
+        if turn is None or fact.revision != turn.revision:
+            return []
+        self._settle(turn)
+        return self._transcribed(turn, fact, None)
+
+    def failed(self, fact: e.TranscriptFailed) -> list[e.Output]:
+        turn = self._turn
+        if turn is not None and turn.item_id == fact.item_id:
+            if fact.revision == turn.revision:
+                turn.asked = False
+            return []
+        turn = self._pending.get(fact.item_id)
+        if turn is None or fact.revision != turn.revision:
+            return []
+        self._settle(turn)
+        shown = self._state.config.transcription is not None
+        outputs: list[e.Output] = [e.TranscriptionFailed(turn.item_id, fact.message)] if shown else []
+        if turn.item_id in self._state.due:
+            self._state.due.discard(turn.item_id)
+            outputs += self._responses.unheard(fact.message)
+        return [*outputs, *self._responses.resume()]
+
+    def _settle(self, turn: _Turn) -> None:
+        del self._pending[turn.item_id]
+        self._state.transcribing.discard(turn.item_id)
+
+    def _transcribed(self, turn: _Turn, transcript: e.TranscriptFinal, version: int | None) -> list[e.Output]:
+        """A committed turn has its transcript. version: the conversation's just before the commit, if that was in the
+        same step: then a response prepared from it may be adopted."""
+        state = self._state
+        if transcript.text:
+            state.language = transcript.language
+        if turn.item_id in state.conversation:
+            state.conversation.update(with_text(state.conversation[turn.item_id], transcript.text))
+        outputs: list[e.Output] = []
+        if state.config.transcription is not None:
+            outputs += self._show(turn, transcript.text)
+            seconds = (turn.end - turn.start) / e.INPUT_RATE
+            outputs.append(e.TranscriptionCompleted(turn.item_id, transcript.text, seconds))
+        answer = turn.item_id in state.due
+        state.due.discard(turn.item_id)
+        # Noise that held no words needs no answer.
+        if answer and transcript.text:
+            return [*outputs, *self._responses.answer(turn.item_id, version)]
+        return [*outputs, *self._responses.resume()]
+
+    def _show(self, turn: _Turn, text: str) -> list[e.Output]:
+        """input_audio_transcription.delta, for as much of ``text`` as the client has not seen."""
+        if self._state.config.transcription is None or not text.startswith(turn.shown) or text == turn.shown:
+            return []
+        delta, turn.shown = text[len(turn.shown) :], text
+        return [e.TranscriptionDelta(turn.item_id, delta)]

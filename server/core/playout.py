@@ -1,0 +1,99 @@
+"""The playout ledger: of everything said, how much has been heard, and which words that covers."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from dataclasses import dataclass, field
+
+from server.core.events import INPUT_RATE, SpokenTo
+
+
+@dataclass(slots=True)
+class _Track:
+    """One item's speech. starts_at: input position at which the peer began to play it."""
+
+    rate: int
+    starts_at: int
+    sent: int = 0
+    words: list[SpokenTo] = field(default_factory=list)
+    played: int | None = None
+    frozen: int | None = None
+
+
+class Ledger:
+    """Samples sent and samples heard, per item, counted at the item's output rate.
+
+    What was heard is known from the peer's marks where it sends any (``marks=True``); elsewhere it is estimated:
+    the peer plays in real time, one item after the other, and the caller's own audio is the clock.
+    """
+
+    def __init__(self, *, marks: bool = False) -> None:
+        self._marks = marks
+        self._tracks: dict[str, _Track] = {}
+        self._free_at = 0
+
+    def send(self, item_id: str, rate: int, samples: int, words: tuple[SpokenTo, ...], clock: int) -> int:
+        """Book a piece of audio sent at input position ``clock``; return where it starts in the item's audio."""
+        track = self._tracks.get(item_id)
+        if track is None:
+            track = self._tracks[item_id] = _Track(rate, max(clock, self._free_at))
+        start = track.sent
+        track.sent += samples
+        track.words.extend(words)
+        self._free_at = track.starts_at + track.sent * INPUT_RATE // rate
+        return start
+
+    def play(self, item_id: str, samples: int) -> None:
+        """The peer says that it has played the item up to ``samples``. Unknown items and steps back are ignored."""
+        track = self._tracks.get(item_id)
+        if track is not None and track.frozen is None:
+            track.played = min(track.sent, max(track.played or 0, samples))
+
+    def interrupt(self, clock: int) -> list[str]:
+        """Playback stops now: fix what was heard of all that was still playing. Returns those items, oldest first."""
+        cut = []
+        for item_id, track in self._tracks.items():
+            heard = self._heard(track, clock)
+            if track.frozen is None and heard < track.sent:
+                track.frozen = heard
+                cut.append(item_id)
+        self._free_at = clock
+        return cut
+
+    def truncate(self, item_id: str, samples: int) -> None:
+        """The peer says that playback of the item ended at ``samples``; it knows better than any estimate."""
+        track = self._tracks[item_id]
+        track.frozen = min(track.sent, samples)
+
+    def forget(self, item_id: str) -> None:
+        """The item has left the conversation."""
+        self._tracks.pop(item_id, None)
+
+    def sent(self, item_id: str) -> int | None:
+        """Samples sent of the item; None if it was never spoken."""
+        track = self._tracks.get(item_id)
+        return None if track is None else track.sent
+
+    def rate(self, item_id: str) -> int:
+        """Output rate of a spoken item, in samples per second."""
+        return self._tracks[item_id].rate
+
+    def heard(self, item_id: str, clock: int) -> int | None:
+        """Samples heard of the item by input position ``clock``; None if it was never spoken."""
+        track = self._tracks.get(item_id)
+        return None if track is None else self._heard(track, clock)
+
+    def cut_text(self, item_id: str) -> int | None:
+        """Length of the heard text of an item whose playback was cut; None if it was not cut."""
+        track = self._tracks.get(item_id)
+        if track is None or track.frozen is None:
+            return None
+        heard_words = bisect_right(track.words, track.frozen, key=lambda word: word.end)
+        return track.words[heard_words - 1].text_end if heard_words else 0
+
+    def _heard(self, track: _Track, clock: int) -> int:
+        if track.frozen is not None:
+            return track.frozen
+        if self._marks or track.played is not None:
+            return track.played or 0
+        return max(0, min(track.sent, (clock - track.starts_at) * track.rate // INPUT_RATE))

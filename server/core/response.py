@@ -1,0 +1,195 @@
+"""One response: from the engines' facts to client events in protocol order.
+
+Order of events: OpenAI Realtime (GA), text, audio and function-call responses, and the tail of a cancelled one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from enum import StrEnum
+
+from server.core.conversation import Conversation
+from server.core.events import (
+    ContentPart,
+    ContentPartAdded,
+    ContentPartDone,
+    Event,
+    FunctionArgumentsDelta,
+    FunctionArgumentsDone,
+    Item,
+    ItemAdded,
+    ItemDone,
+    ItemKind,
+    ItemStatus,
+    OutputAudioDelta,
+    OutputAudioDone,
+    OutputItemAdded,
+    OutputItemDone,
+    OutputTextDelta,
+    OutputTextDone,
+    OutputTranscriptDelta,
+    OutputTranscriptDone,
+    ResponseAudio,
+    ResponseCreated,
+    ResponseDone,
+    ResponseFact,
+    ResponseStatus,
+    ResponseToolCall,
+    ResponseView,
+)
+
+
+class ResponseState(StrEnum):
+    """prepared: made ahead, invisible. waiting: visible, its context is still being transcribed."""
+
+    PREPARED = "prepared"
+    WAITING = "waiting"
+    STREAMING = "streaming"
+    DONE = "done"
+
+
+class Response:
+    """Builds the items of one response. ``conversation`` is None for an out-of-band response."""
+
+    def __init__(
+        self,
+        view: ResponseView,
+        conversation: Conversation | None,
+        new_id: Callable[[str], str],
+        book: Callable[[str, ResponseAudio], int],
+    ) -> None:
+        self._view = view
+        self._conversation = conversation
+        self._new_id = new_id
+        self._book = book
+        self._output: list[Item] = []
+        self._open: Item | None = None
+        self._previous_id: str | None = None
+        self.state = ResponseState.WAITING
+        self.held: list[ResponseFact] = []
+        """Facts about a prepared response, to be told when it is adopted."""
+
+    @property
+    def id(self) -> str:
+        return self._view.id
+
+    @property
+    def default(self) -> bool:
+        """Whether it belongs to the default conversation."""
+        return self._conversation is not None
+
+    def created(self) -> ResponseCreated:
+        """The response becomes visible."""
+        return ResponseCreated(self._view)
+
+    def text(self, delta: str) -> list[Event]:
+        """The model said ``delta``."""
+        events = self._message()
+        item, index = self._current()
+        self._open = replace(item, content=(ContentPart(item.content[0].kind, (item.content[0].text or "") + delta),))
+        kind = OutputTranscriptDelta if self._spoken else OutputTextDelta
+        return [*events, kind(self.id, item.id, index, delta)]
+
+    def audio(self, fact: ResponseAudio) -> list[Event]:
+        """A piece of speech is ready."""
+        events = self._message()
+        item, index = self._current()
+        start = self._book(item.id, fact)
+        return [*events, OutputAudioDelta(self.id, item.id, index, fact.audio, start, fact.samples)]
+
+    def call(self, fact: ResponseToolCall) -> list[Event]:
+        """A piece of a function call has come."""
+        events: list[Event] = []
+        if self._open is None or self._open.call_id != fact.call_id:
+            events += self._close(ItemStatus.COMPLETED)
+            events += self._add(
+                Item(
+                    self._new_id("item"),
+                    ItemKind.FUNCTION_CALL,
+                    ItemStatus.IN_PROGRESS,
+                    call_id=fact.call_id,
+                    name=fact.name,
+                )
+            )
+        item, index = self._current()
+        delta = fact.arguments or ("{}" if fact.done and not item.arguments else "")
+        if delta:
+            item = self._open = replace(item, arguments=item.arguments + delta)
+            events.append(FunctionArgumentsDelta(self.id, item.id, index, item.call_id, delta))
+        return events + (self._close(ItemStatus.COMPLETED) if fact.done else [])
+
+    def finish(self, status: ResponseStatus, view_changes: ResponseView | None = None) -> list[Event]:
+        """Close what is open and the response itself. ``view_changes`` is ``view`` with reason, error or usage."""
+        complete = status is ResponseStatus.COMPLETED
+        events = self._close(ItemStatus.COMPLETED if complete else ItemStatus.INCOMPLETE)
+        self.state = ResponseState.DONE
+        self._view = replace(view_changes or self._view, status=status, output=tuple(self._output))
+        return [*events, ResponseDone(self._view)]
+
+    @property
+    def view(self) -> ResponseView:
+        """The response as the client sees it now."""
+        return self._view
+
+    @property
+    def _spoken(self) -> bool:
+        return self._view.modality == "audio"
+
+    def _current(self) -> tuple[Item, int]:
+        assert self._open is not None
+        return self._open, len(self._output)
+
+    def _message(self) -> list[Event]:
+        """Make sure that a message is open."""
+        if self._open is not None and self._open.kind is ItemKind.MESSAGE:
+            return []
+        events = self._close(ItemStatus.COMPLETED)
+        events += self._add(Item(self._new_id("item"), ItemKind.MESSAGE, ItemStatus.IN_PROGRESS, role="assistant"))
+        item, index = self._current()
+        self._open = replace(item, content=(ContentPart("output_audio" if self._spoken else "output_text", ""),))
+        return [*events, ContentPartAdded(self.id, item.id, index, "audio" if self._spoken else "text")]
+
+    def _add(self, item: Item) -> list[Event]:
+        self._open = item
+        events: list[Event] = [OutputItemAdded(self.id, len(self._output), item)]
+        if self._conversation is not None:
+            self._previous_id = self._conversation.insert(item)
+            events.append(ItemAdded(item, self._previous_id))
+        return events
+
+    def _close(self, status: ItemStatus) -> list[Event]:
+        if self._open is None:
+            return []
+        item, index = self._current()
+        item = replace(item, status=status)
+        self._open = None
+        self._output.append(item)
+        events = self._part_tail(item, index)
+        if self._conversation is not None:
+            # The client may have deleted the item while it was being spoken: then only its events end.
+            if item.id in self._conversation:
+                self._conversation.update(item)
+            events.append(ItemDone(item, self._previous_id))
+        return [*events, OutputItemDone(self.id, index, item)]
+
+    def _part_tail(self, item: Item, index: int) -> list[Event]:
+        if item.kind is ItemKind.FUNCTION_CALL:
+            # Clients run the tool on this event, so a call that was cut off must not have it.
+            complete = item.status is ItemStatus.COMPLETED
+            return (
+                [FunctionArgumentsDone(self.id, item.id, index, item.call_id, item.name, item.arguments)]
+                if complete
+                else []
+            )
+        text = item.content[0].text or ""
+        if self._spoken:
+            return [
+                OutputAudioDone(self.id, item.id, index),
+                OutputTranscriptDone(self.id, item.id, index, text),
+                ContentPartDone(self.id, item.id, index, "audio", text),
+            ]
+        return [
+            OutputTextDone(self.id, item.id, index, text),
+            ContentPartDone(self.id, item.id, index, "text", text),
+        ]

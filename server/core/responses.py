@@ -1,0 +1,257 @@
+"""The assistant's side of a Session: which response is prepared, active, owed, and how each one ends."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from server.core import events as e
+from server.core.conversation import context, with_text
+from server.core.response import Response, ResponseState
+from server.core.state import State
+
+
+@dataclass(frozen=True, slots=True)
+class _Basis:
+    """What a prepared response was made from; it is adopted only if none of it has changed."""
+
+    turn: str
+    version: int
+    config: e.SessionConfig
+
+
+class Responses:
+    """At most one response of the default conversation is active; out-of-band ones run beside it."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._known: dict[str, Response] = {}
+        self._overrides: dict[str, e.ResponseOverrides] = {}
+        self._active: Response | None = None
+        self._prepared: tuple[Response, _Basis] | None = None
+        self._owed = False
+
+    # ------------------------------------------------------------------------------- client commands
+
+    def create(self, fact: e.CreateResponse) -> list[e.Output]:
+        """response.create"""
+        overrides = fact.overrides
+        in_band = overrides.conversation == "auto"
+        if in_band and self._active is not None:
+            message = (
+                f"Conversation already has an active response in progress: {self._active.id}. "
+                "Wait until the response is finished before creating a new one."
+            )
+            return [e.Error("conversation_already_has_active_response", message, None, fact.event_id)]
+        for entry in overrides.input or ():
+            if isinstance(entry, str) and entry not in self._state.conversation:
+                message = f"Item '{entry}' in 'response.input' does not exist in this conversation."
+                return [e.Error("invalid_value", message, "response.input", fact.event_id)]
+        if in_band:
+            self._owed = False
+            self._state.due.clear()
+        return self._begin(overrides)
+
+    def cancel(self, fact: e.CancelResponse) -> list[e.Output]:
+        """response.cancel"""
+        response = self._active if fact.response_id is None else self._known.get(fact.response_id)
+        if response is None or response.state is ResponseState.PREPARED:
+            message = "Cancellation failed: no active response found"
+            param = "response_id" if fact.response_id else None
+            return [e.Error("response_cancel_not_active", message, param, fact.event_id)]
+        if response is self._active:
+            self._owed = False
+        return self._cancel(response, "client_cancelled")
+
+    # --------------------------------------------------------------------- what the caller's turns ask
+
+    def prepare(self, turn: str, text: str, language: str) -> list[e.Output]:
+        """The turn has settled and its words are known: think ahead, invisibly."""
+        state = self._state
+        detection = state.config.turn_detection
+        busy = self._active or self._owed or state.transcribing or self._prepared
+        if detection is None or not detection.create_response or busy or not text:
+            return []
+        response = self._make(e.ResponseOverrides())
+        response.state = ResponseState.PREPARED
+        self._prepared = response, _Basis(turn, state.conversation.version, state.config)
+        said = e.Item("", e.ItemKind.MESSAGE, role="user", content=(e.ContentPart("input_text", text),))
+        return [e.PrepareResponse(self._generation(response, said, language))]
+
+    def answer(self, turn: str, version: int | None) -> list[e.Output]:
+        """The turn is committed and transcribed: adopt what was prepared for it, else start now, or as soon as the
+        response under way is over. version: the conversation's just before the turn became an item."""
+        if self._active is not None:
+            self._owed = True
+            return []
+        if self._prepared is not None:
+            response, basis = self._prepared
+            if version is not None and basis == _Basis(turn, version, self._state.config):
+                return self._adopt(response)
+        return [*self.discard(), *self._begin(e.ResponseOverrides())]
+
+    def discard(self) -> list[e.Output]:
+        """Whatever is prepared has become moot."""
+        if self._prepared is None:
+            return []
+        response, _ = self._prepared
+        self._prepared = None
+        self._forget(response)
+        return [e.StopResponse(response.id)]
+
+    def barge_in(self) -> list[e.Output]:
+        """The caller speaks over the answer: it ends here, and only what was heard of it was said."""
+        self._owed = False
+        self._state.due.clear()
+        outputs: list[e.Output] = [e.ClearPlayout(i) for i in self._state.ledger.interrupt(self._state.clock)]
+        if self._active is not None:
+            outputs += self._cancel(self._active, "turn_detected")
+        return outputs
+
+    def unheard(self, message: str) -> list[e.Output]:
+        """The caller said something and nobody knows what: the client learns it as a failed response."""
+        if self._active is not None:
+            return []
+        response = self._activate(e.ResponseOverrides())
+        return [response.created(), *self._fail(response, "transcription_failed", message)]
+
+    def resume(self) -> list[e.Output]:
+        """A transcript is there: start the responses that waited for it."""
+        outputs: list[e.Output] = []
+        for response in list(self._known.values()):
+            if response.state is ResponseState.WAITING:
+                outputs += self._start(response)
+        return outputs
+
+    # ------------------------------------------------------------------------------- engines' facts
+
+    def fact(self, fact: e.ResponseFact) -> list[e.Output]:
+        """A fact about a response, prepared or streaming; any other response is history."""
+        response = self._known.get(fact.response_id)
+        if response is None or response.state is ResponseState.WAITING:
+            return []
+        if response.state is ResponseState.PREPARED:
+            if isinstance(fact, e.ResponseFailed):
+                return self.discard()
+            response.held.append(fact)
+            return []
+        match fact:
+            case e.ResponseText():
+                return list(response.text(fact.text))
+            case e.ResponseAudio():
+                self._state.spoke = True
+                return list(response.audio(fact))
+            case e.ResponseToolCall():
+                return self._stored(response.call(fact))
+            case e.ResponseFinished():
+                status = e.ResponseStatus.INCOMPLETE if fact.incomplete else e.ResponseStatus.COMPLETED
+                view = replace(response.view, usage=fact.usage, reason=fact.incomplete)
+                return self._finish(response, status, view)
+            case e.ResponseFailed():
+                return self._fail(response, fact.code, fact.message)
+
+    # ------------------------------------------------------------------------------------- internals
+
+    def _begin(self, overrides: e.ResponseOverrides) -> list[e.Output]:
+        response = self._activate(overrides)
+        return [response.created(), *self._start(response)]
+
+    def _start(self, response: Response) -> list[e.Output]:
+        """Start generating, unless a turn that belongs into the context is still being transcribed."""
+        if self._state.transcribing and self._overrides[response.id].input is None:
+            return []
+        response.state = ResponseState.STREAMING
+        return [e.StartResponse(self._generation(response))]
+
+    def _adopt(self, response: Response) -> list[e.Output]:
+        self._prepared = None
+        self._active = response
+        response.state = ResponseState.STREAMING
+        held, response.held = response.held, []
+        outputs: list[e.Output] = [e.AdoptResponse(response.id), response.created()]
+        for fact in held:
+            outputs += self.fact(fact)
+        return outputs
+
+    def _activate(self, overrides: e.ResponseOverrides) -> Response:
+        response = self._make(overrides)
+        if response.default:
+            self._active = response
+        return response
+
+    def _make(self, overrides: e.ResponseOverrides) -> Response:
+        state, config = self._state, self._state.config
+        in_band = overrides.conversation == "auto"
+        view = e.ResponseView(
+            id=state.new_id("resp"),
+            status=e.ResponseStatus.IN_PROGRESS,
+            conversation=state.conversation_id if in_band else "",
+            modality=overrides.modality or config.modality,
+            voice=overrides.voice or config.voice,
+            output_format=overrides.output_format or config.output_format,
+            max_output_tokens=overrides.max_output_tokens or config.max_output_tokens,
+            metadata=overrides.metadata,
+        )
+        response = Response(view, state.conversation if in_band else None, state.new_id, self._book)
+        self._known[response.id] = response
+        self._overrides[response.id] = overrides
+        return response
+
+    def _generation(self, response: Response, said: e.Item | None = None, language: str | None = None) -> e.Generation:
+        state, overrides, view = self._state, self._overrides[response.id], response.view
+        config, conversation = state.config, state.conversation
+        if overrides.input is None:
+            items = list(conversation)
+        else:
+            items = [conversation[entry] if isinstance(entry, str) else entry for entry in overrides.input]
+        if said is not None:
+            items.append(said)
+        expected = config.transcription.language if config.transcription else None
+        instructions = config.instructions if overrides.instructions is None else overrides.instructions
+        return e.Generation(
+            response_id=response.id,
+            messages=context(items, instructions, state.heard_text),
+            tools=config.tools if overrides.tools is None else overrides.tools,
+            tool_choice=overrides.tool_choice or config.tool_choice,
+            max_output_tokens=view.max_output_tokens,
+            temperature=config.temperature if overrides.temperature is None else overrides.temperature,
+            modality=view.modality,
+            voice=view.voice,
+            language=language or state.language or expected,
+            speed=config.speed,
+            output_format=view.output_format,
+        )
+
+    def _book(self, item_id: str, fact: e.ResponseAudio) -> int:
+        rate = self._known[fact.response_id].view.output_format.rate
+        return self._state.ledger.send(item_id, rate, fact.samples, fact.words, self._state.clock)
+
+    def _cancel(self, response: Response, reason: str) -> list[e.Output]:
+        stop: e.Output = e.StopResponse(response.id)
+        view = replace(response.view, reason=reason)
+        return [stop, *self._finish(response, e.ResponseStatus.CANCELLED, view)]
+
+    def _fail(self, response: Response, code: str, message: str) -> list[e.Output]:
+        view = replace(response.view, error_code=code, error_message=message)
+        return self._finish(response, e.ResponseStatus.FAILED, view)
+
+    def _finish(self, response: Response, status: e.ResponseStatus, view: e.ResponseView) -> list[e.Output]:
+        outputs = self._stored(response.finish(status, view))
+        self._forget(response)
+        if response is self._active:
+            self._active = None
+            if self._owed:
+                self._owed = False
+                outputs += self._begin(e.ResponseOverrides())
+        return outputs
+
+    def _forget(self, response: Response) -> None:
+        del self._known[response.id]
+        del self._overrides[response.id]
+
+    def _stored(self, events: list[e.Event]) -> list[e.Output]:
+        """Items that the client truncated while they were being spoken stay truncated when they end."""
+        state = self._state
+        for event in events:
+            if isinstance(event, e.ItemDone) and event.item.id in state.truncated:
+                state.conversation.update(with_text(event.item, state.heard_text(event.item)))
+        return list(events)

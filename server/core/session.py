@@ -1,0 +1,165 @@
+"""The conversation's state machine: Inputs in, Outputs out; no I/O, no clock, no tasks.
+
+``handle`` is synchronous and total: any Input in any state has a defined answer. Each branch names the Realtime
+event that it answers. Late facts name a response, turn or revision that is no longer current and are ignored: that
+is the only staleness check.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from server.core import events as e
+from server.core.conversation import ROOT, with_text
+from server.core.hearing import Hearing
+from server.core.playout import Ledger
+from server.core.responses import Responses
+from server.core.state import State
+from server.core.turns import TurnPolicy
+
+_TRUNCATE_SLACK_MS = 100
+"""Clients that count playback by the clock may name an end this far behind the true one; it is clamped."""
+
+
+class Session:
+    """One conversation. ``new_id(prefix)`` makes ids; ``marks`` says that the door reports what was played."""
+
+    def __init__(
+        self,
+        session_id: str,
+        config: e.SessionConfig,
+        new_id: Callable[[str], str],
+        *,
+        policy: TurnPolicy | None = None,
+        marks: bool = False,
+    ) -> None:
+        self.id = session_id
+        self._state = State(config, new_id, Ledger(marks=marks), new_id("conv"))
+        self._responses = Responses(self._state)
+        self._hearing = Hearing(self._state, policy or TurnPolicy(), self._responses)
+        self._handlers: dict[type, Callable[[Any], list[e.Output]]] = {
+            e.UpdateSession: self._update_session,
+            e.InvalidEvent: self._invalid_event,
+            e.CreateItem: self._create_item,
+            e.RetrieveItem: self._retrieve_item,
+            e.DeleteItem: self._delete_item,
+            e.TruncateItem: self._truncate_item,
+            e.Played: self._played,
+            e.CommitAudio: self._hearing.commit,
+            e.ClearAudio: self._hearing.clear,
+            e.SpeechProbability: self._hearing.probability,
+            e.InputClock: self._hearing.clock,
+            e.TranscriptPartial: self._hearing.partial,
+            e.TranscriptFinal: self._hearing.final,
+            e.TranscriptFailed: self._hearing.failed,
+            e.CreateResponse: self._responses.create,
+            e.CancelResponse: self._responses.cancel,
+            e.ResponseText: self._responses.fact,
+            e.ResponseAudio: self._responses.fact,
+            e.ResponseToolCall: self._responses.fact,
+            e.ResponseFinished: self._responses.fact,
+            e.ResponseFailed: self._responses.fact,
+        }
+
+    def open(self) -> list[e.Output]:
+        """The connection stands: session.created."""
+        return [e.SessionCreated(self.id, self.config)]
+
+    def handle(self, fact: e.Input) -> list[e.Output]:
+        """Answer one Input. Never raises for anything a client or an engine may say."""
+        return self._handlers[type(fact)](fact)
+
+    @property
+    def config(self) -> e.SessionConfig:
+        """The effective configuration."""
+        return self._state.config
+
+    @property
+    def settling(self) -> bool:
+        """Whether a hold is running, so that InputClock is of use."""
+        return self._hearing.settling
+
+    # ------------------------------------------------------------------------------------ session
+
+    def _update_session(self, fact: e.UpdateSession) -> list[e.Output]:
+        """session.update"""
+        state = self._state
+        new = replace(state.config, **fact.changes)
+        if state.spoke and new.voice != state.config.voice:
+            message = "Cannot update a conversation's voice if assistant audio is present."
+            return [e.Error("cannot_update_voice", message, "session.audio.output.voice", fact.event_id)]
+        state.config = new
+        outputs = self._hearing.detection_off() if new.turn_detection is None else []
+        return [*outputs, e.SessionUpdated(self.id, new)]
+
+    def _invalid_event(self, fact: e.InvalidEvent) -> list[e.Output]:
+        return [e.Error(fact.code, fact.message, fact.param, fact.event_id)]
+
+    def _played(self, fact: e.Played) -> list[e.Output]:
+        self._state.ledger.play(fact.item_id, fact.samples)
+        return []
+
+    # --------------------------------------------------------------------------------------- items
+
+    def _create_item(self, fact: e.CreateItem) -> list[e.Output]:
+        """conversation.item.create"""
+        conversation = self._state.conversation
+        item = fact.item if fact.item.id else replace(fact.item, id=self._state.new_id("item"))
+        if item.id in conversation:
+            message = f"An item with id '{item.id}' already exists in this conversation."
+            return [e.Error("item_create_duplicate_item_id", message, "item.id", fact.event_id)]
+        after = fact.previous_item_id
+        if after is not None and after != ROOT and after not in conversation:
+            message = f"The previous item '{after}' does not exist: give an existing item's id, 'root' or nothing."
+            return [e.Error("invalid_value", message, "previous_item_id", fact.event_id)]
+        previous = conversation.insert(item, after)
+        return [e.ItemAdded(item, previous), e.ItemDone(item, previous)]
+
+    def _retrieve_item(self, fact: e.RetrieveItem) -> list[e.Output]:
+        """conversation.item.retrieve"""
+        if fact.item_id not in self._state.conversation:
+            return self._unknown_item("retriev", fact)
+        return [e.ItemRetrieved(self._state.conversation[fact.item_id])]
+
+    def _delete_item(self, fact: e.DeleteItem) -> list[e.Output]:
+        """conversation.item.delete"""
+        if fact.item_id not in self._state.conversation:
+            return self._unknown_item("delet", fact)
+        self._state.conversation.delete(fact.item_id)
+        self._state.ledger.forget(fact.item_id)
+        self._state.truncated.discard(fact.item_id)
+        return [e.DropAudio(fact.item_id), e.ItemDeleted(fact.item_id)]
+
+    def _truncate_item(self, fact: e.TruncateItem) -> list[e.Output]:
+        """conversation.item.truncate: the client knows what was played; the item keeps the words up to there."""
+        state = self._state
+        if fact.item_id not in state.conversation:
+            return self._unknown_item("truncat", fact)
+        sent = state.ledger.sent(fact.item_id)
+        if sent is None:
+            message = f"Item '{fact.item_id}' is no assistant message with audio; only those can be truncated."
+            return [e.Error("invalid_value", message, "item_id", fact.event_id)]
+        if fact.content_index != 0:
+            message = f"Item '{fact.item_id}' has one content part: 'content_index' is 0, not {fact.content_index}."
+            return [e.Error("invalid_value", message, "content_index", fact.event_id)]
+        rate = state.ledger.rate(fact.item_id)
+        length_ms = -(-sent * 1000 // rate)
+        if fact.audio_end_ms > length_ms + _TRUNCATE_SLACK_MS:
+            message = f"Audio content of {length_ms}ms is already shorter than {fact.audio_end_ms}ms"
+            return [e.Error("invalid_value", message, "audio_end_ms", fact.event_id)]
+        end = min(sent, fact.audio_end_ms * rate // 1000)
+        state.ledger.truncate(fact.item_id, end)
+        state.truncated.add(fact.item_id)
+        item = state.conversation[fact.item_id]
+        if item.content:
+            state.conversation.update(with_text(item, state.heard_text(item)))
+        return [
+            e.DropAudio(fact.item_id, end),
+            e.ItemTruncated(fact.item_id, fact.content_index, fact.audio_end_ms),
+        ]
+
+    def _unknown_item(self, stem: str, fact: e.RetrieveItem | e.DeleteItem | e.TruncateItem) -> list[e.Output]:
+        message = f"Error {stem}ing item: the item with id '{fact.item_id}' does not exist in this conversation."
+        return [e.Error(f"item_{stem}e_invalid_item_id", message, "item_id", fact.event_id)]

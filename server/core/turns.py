@@ -1,0 +1,131 @@
+"""Turn-taking by voice activity: when a caller's turn starts, pauses, resumes and ends.
+
+The turn's life is one table; docs/architecture.md draws its diagram from it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from server.core.events import INPUT_RATE, TurnDetection
+
+_SAMPLES_PER_MS = INPUT_RATE // 1000
+_START_FRAMES = 2
+"""A lone frame over the threshold is a click; two in a row (64 ms) are speech."""
+_HYSTERESIS = 0.15
+"""Speech goes on until the probability falls this far under the threshold (Silero's own iterator does the same)."""
+_FRAME = 32 * _SAMPLES_PER_MS
+_MAX_VAD_LAG = 2 * _FRAME
+"""A hold may end on the input clock only while the VAD is this close behind it: what it has not seen may be speech."""
+
+
+class TurnState(StrEnum):
+    IDLE = "idle"
+    SPEAKING = "speaking"
+    SETTLING = "settling"
+    COMMITTED = "committed"
+
+
+class TurnEvent(StrEnum):
+    STARTED = "started"
+    PAUSED = "paused"
+    RESUMED = "resumed"
+    ENDED = "ended"
+    DROPPED = "dropped"
+
+
+TRANSITIONS: dict[tuple[TurnState, TurnEvent], TurnState] = {
+    (TurnState.IDLE, TurnEvent.STARTED): TurnState.SPEAKING,
+    (TurnState.SPEAKING, TurnEvent.PAUSED): TurnState.SETTLING,
+    (TurnState.SETTLING, TurnEvent.RESUMED): TurnState.SPEAKING,
+    (TurnState.SETTLING, TurnEvent.ENDED): TurnState.COMMITTED,
+    (TurnState.SPEAKING, TurnEvent.ENDED): TurnState.COMMITTED,
+    (TurnState.SPEAKING, TurnEvent.DROPPED): TurnState.IDLE,
+    (TurnState.SETTLING, TurnEvent.DROPPED): TurnState.IDLE,
+    (TurnState.COMMITTED, TurnEvent.STARTED): TurnState.SPEAKING,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class TurnPolicy:
+    """How the server prepares ahead. soft_end_ms: silence after which a turn settles and an answer may be prepared.
+    prepare: whether it is. max_prepares: attempts in one turn; a caller who pauses often costs no more than that."""
+
+    prepare: bool = True
+    soft_end_ms: int = 96
+    max_prepares: int = 3
+
+
+class Turns:
+    """Voice activity in, turn events out. Positions are samples of the 16 kHz input clock."""
+
+    def __init__(self, policy: TurnPolicy) -> None:
+        self._policy = policy
+        self.state = TurnState.IDLE
+        self.start = 0
+        self.speech_end = 0
+        self._run = 0
+        self._seen = 0
+        self._floor = 0
+
+    @property
+    def open(self) -> bool:
+        """Whether a turn is under way."""
+        return self.state in (TurnState.SPEAKING, TurnState.SETTLING)
+
+    def probability(self, position: int, probability: float, detection: TurnDetection) -> TurnEvent | None:
+        """Take the VAD's word for the frame that ends at ``position``; return what it means for the turn, if anything.
+
+        After STARTED, ``start`` is the turn's first sample, prefix padding included.
+        """
+        self._seen = position
+        loud = probability >= detection.threshold
+        if not self.open:
+            self._run = self._run + 1 if loud else 0
+            if self._run < _START_FRAMES:
+                return None
+            padding = detection.prefix_padding_ms * _SAMPLES_PER_MS
+            self.start = max(self._floor, position - self._run * _FRAME - padding)
+            self.speech_end = position
+            return self._move(TurnEvent.STARTED)
+        if self.state is TurnState.SETTLING:
+            if loud:
+                self.speech_end = position
+                return self._move(TurnEvent.RESUMED)
+            return self.clock(position, detection)
+        if probability >= detection.threshold - _HYSTERESIS:
+            self.speech_end = position
+            return None
+        soft_end = min(self._policy.soft_end_ms, detection.silence_duration_ms) * _SAMPLES_PER_MS
+        return self._move(TurnEvent.PAUSED) if position - self.speech_end >= soft_end else None
+
+    def clock(self, position: int, detection: TurnDetection) -> TurnEvent | None:
+        """Audio has been received up to ``position``: has the hold passed in silence?"""
+        hold = detection.silence_duration_ms * _SAMPLES_PER_MS
+        over = position - self.speech_end >= hold and position - self._seen <= _MAX_VAD_LAG
+        if self.state is TurnState.SETTLING and over:
+            return self.end(position)
+        return None
+
+    def end(self, position: int) -> TurnEvent:
+        """The turn ends here (the hold is over, or the client commits)."""
+        self._forget(position)
+        return self._move(TurnEvent.ENDED)
+
+    def drop(self, position: int) -> TurnEvent:
+        """The turn never was (the client clears its audio, or turns detection off)."""
+        self._forget(position)
+        return self._move(TurnEvent.DROPPED)
+
+    def skip_to(self, position: int) -> None:
+        """Audio before ``position`` belongs to no later turn."""
+        self._forget(position)
+
+    def _forget(self, position: int) -> None:
+        self._run = 0
+        self._floor = position
+
+    def _move(self, event: TurnEvent) -> TurnEvent:
+        self.state = TRANSITIONS[self.state, event]
+        return event
