@@ -1,0 +1,148 @@
+"""``conversation.item.create`` and ``response.create`` of the Realtime API (GA), as core values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import orjson
+
+from server.core.events import ContentPart, Item, ItemKind, ItemStatus, ResponseOverrides
+from server.transports.wire_extras import read_prompt, read_reasoning
+from server.transports.wire_fields import Fields
+from server.transports.wire_session import (
+    MAX_OUTPUT_TOKENS,
+    read_format,
+    read_max_output_tokens,
+    read_modality,
+    read_tool_choice,
+    read_tools,
+    read_voice,
+)
+
+MAX_ID = 64
+"""Characters of an id that a client may choose."""
+
+_MAX_PARTS = 256
+_MAX_INPUT_ITEMS = 4096
+_MAX_METADATA, _MAX_KEY, _MAX_VALUE = 16, 64, 512
+
+_PARTS = {
+    "system": ("input_text",),
+    "user": ("input_text", "input_audio"),
+    "assistant": ("output_text",),
+}
+
+_REFUSED = {
+    "input_image": "the model cannot see images; send 'input_text'.",
+    "output_audio": "assistant audio cannot be created; send its words as 'output_text'.",
+}
+
+
+def read_item(item: Fields, new_id: Callable[[str], str]) -> Item:
+    """An item that the client wants in the conversation. Its id is "" if the client did not choose one.
+
+    new_id: makes the id of a call that the client did not name. Raises ClientError.
+    """
+    kind = ItemKind(item.needed("type", item.choice("type", tuple(ItemKind))))
+    item_id = item.text("id", MAX_ID) or ""
+    status = item.choice("status", tuple(ItemStatus))
+    # What a client adds is complete, whatever was going on where it comes from; only a cut answer stays cut.
+    done = ItemStatus.INCOMPLETE if status == ItemStatus.INCOMPLETE else ItemStatus.COMPLETED
+    if kind is ItemKind.MESSAGE:
+        role = item.needed("role", item.choice("role", tuple(_PARTS)))
+        return Item(item_id, kind, done, role=role, content=_read_content(item, role))
+    if kind is ItemKind.FUNCTION_CALL:
+        name = item.needed("name", item.text("name", MAX_ID))
+        call_id = item.text("call_id", MAX_ID) or new_id("call")
+        return Item(item_id, kind, done, call_id=call_id, name=name, arguments=_read_arguments(item))
+    call_id = item.needed("call_id", item.text("call_id", MAX_ID))
+    return Item(item_id, kind, done, call_id=call_id, output=item.needed("output", item.text("output")))
+
+
+def _read_content(item: Fields, role: str) -> tuple[ContentPart, ...]:
+    parts = item.needed("content", item.objects("content", _MAX_PARTS))
+    return tuple(_read_part(part, role) for part in parts)
+
+
+def _read_part(part: Fields, role: str) -> ContentPart:
+    kind = part.values.get("type")
+    if isinstance(kind, str) and kind in _REFUSED:
+        part.reject("type", _REFUSED[kind])
+    kind = part.needed("type", part.choice("type", _PARTS[role]))
+    if kind != "input_audio":
+        return ContentPart(kind, part.needed("text", part.text("text")))
+    part.text("audio")
+    transcript = part.text("transcript")
+    if transcript is None:
+        part.reject(
+            "transcript", "audio is taken here with its words only; else send it with input_audio_buffer.append."
+        )
+    return ContentPart(kind, transcript)
+
+
+def _read_arguments(item: Fields) -> str:
+    """Arguments go into the model's prompt as JSON, so one bad call would spoil every answer after it."""
+    arguments = item.needed("arguments", item.text("arguments")).strip() or "{}"
+    try:
+        valid = isinstance(orjson.loads(arguments), dict)
+    except orjson.JSONDecodeError:
+        valid = False
+    if not valid:
+        item.reject("arguments", "must be the JSON text of an object.")
+    return arguments
+
+
+def read_overrides(response: Fields, unlimited: bool, new_id: Callable[[str], str]) -> ResponseOverrides:
+    """What ``response.create`` asks for. unlimited: the session itself sets no limit to output tokens.
+
+    Raises ClientError.
+    """
+    audio = response.object("audio") or Fields({}, response.at("audio"))
+    target = audio.object("output") or Fields({}, audio.at("output"))
+    tokens = read_max_output_tokens(response)
+    if tokens == "inf":
+        # An override cannot say "no limit"; the largest number that the API has comes to the same.
+        tokens = None if unlimited else MAX_OUTPUT_TOKENS
+    read_prompt(response)
+    read_reasoning(response)
+    response.flag("parallel_tool_calls")
+    return ResponseOverrides(
+        conversation=response.choice("conversation", ("auto", "none")) or "auto",
+        instructions=response.text("instructions"),
+        modality=read_modality(response),
+        voice=read_voice(target),
+        output_format=read_format(target),
+        tools=read_tools(response),
+        tool_choice=read_tool_choice(response),
+        max_output_tokens=int(tokens) if tokens is not None else None,
+        input=_read_input(response, new_id),
+        metadata=_read_metadata(response),
+    )
+
+
+def _read_input(response: Fields, new_id: Callable[[str], str]) -> tuple[Item | str, ...] | None:
+    """Items, or ids of items of the conversation."""
+    entries = response.objects("input", _MAX_INPUT_ITEMS)
+    if entries is None:
+        return None
+    return tuple(
+        entry.needed("id", entry.text("id", MAX_ID))
+        if entry.values.get("type") == "item_reference"
+        else read_item(entry, new_id)
+        for entry in entries
+    )
+
+
+def _read_metadata(response: Fields) -> dict[str, str] | None:
+    metadata = response.object("metadata")
+    if metadata is None:
+        return None
+    pairs = metadata.values.items()
+    if len(pairs) > _MAX_METADATA:
+        response.reject("metadata", f"must have at most {_MAX_METADATA} pairs, not {len(pairs)}.")
+    for key, value in pairs:
+        if len(key) > _MAX_KEY:
+            response.reject("metadata", f"a key must be at most {_MAX_KEY} characters long, not {len(key)}.")
+        if not isinstance(value, str) or len(value) > _MAX_VALUE:
+            metadata.reject(key, f"must be a string of at most {_MAX_VALUE} characters.")
+    return dict(metadata.values)
