@@ -89,6 +89,10 @@ class Batcher(Generic[Req, Res]):
         _complete([(entry, self._gone()) for entry in left])
         self._thread.join()
 
+    async def aclose(self) -> None:
+        """close(), without holding up the event loop."""
+        await asyncio.to_thread(self.close)
+
     def _gone(self) -> EngineError:
         return EngineError(self._name, f"{self._name} is closed")
 
