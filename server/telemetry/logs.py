@@ -1,0 +1,134 @@
+"""The log: static messages with fields, and a tap that writes down what sessions do.
+
+A call looks like ``logger.info("session opened", extra={"session": id})``. Fields whose name starts with ``pii.``
+hold personal data (what a caller said, say); they are left out unless the operator asks for them.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Any, TextIO
+
+from server.core.events import (
+    Error,
+    Input,
+    Item,
+    Output,
+    ResponseDone,
+    ResponseFailed,
+    SessionCreated,
+    TranscriptFailed,
+    TranscriptionCompleted,
+)
+from server.settings import LogSettings
+
+PERSONAL = "pii."
+_OWN = frozenset(vars(logging.LogRecord("", 0, "", 0, "", (), None))) | {
+    "message",
+    "asctime",
+    "taskName",
+    "color_message",
+}
+
+logger = logging.getLogger("kammerton.session")
+
+
+def configure(settings: LogSettings, stream: TextIO | None = None) -> None:
+    """Send all logs of the process to ``stream`` (standard error), replacing what was set up before."""
+    target = logging.StreamHandler(stream or sys.stderr)
+    target.setFormatter((_JsonLines if settings.format == "json" else _Console)(personal=settings.pii))
+    root = logging.getLogger()
+    root.handlers[:] = [target]
+    root.setLevel(settings.level.upper())
+    # Client libraries tell of every request at this level.
+    for chatty in ("httpx2", "httpcore2", "uvicorn.access"):
+        logging.getLogger(chatty).setLevel(max(root.level, logging.WARNING))
+
+
+def log_events(session_id: str, input: Input, outputs: Sequence[Output]) -> None:
+    """The tap: what an operator wants to see of a session, never each frame or delta."""
+    if isinstance(input, TranscriptFailed):
+        logger.error("transcription failed", extra={"session": session_id, "reason": input.message})
+    elif isinstance(input, ResponseFailed):
+        fields = {"session": session_id, "response": input.response_id, "code": input.code, "reason": input.message}
+        logger.error("response failed", extra=fields)
+    for output in outputs:
+        match output:
+            case SessionCreated():
+                logger.info("session opened", extra={"session": session_id})
+            case TranscriptionCompleted():
+                fields = {"session": session_id, "item": output.item_id, "pii.transcript": output.transcript}
+                logger.info("caller heard", extra=fields)
+            case ResponseDone():
+                _log_response(session_id, output)
+            case Error():
+                detail = {"session": session_id, "code": output.code, "param": output.param}
+                logger.warning("client error", extra=detail)
+
+
+def _log_response(session_id: str, event: ResponseDone) -> None:
+    response = event.response
+    fields: dict[str, Any] = {
+        "session": session_id,
+        "response": response.id,
+        "status": response.status.value,
+        "reason": response.reason,
+        "pii.text": " ".join(_words(response.output)),
+    }
+    logger.info("response done", extra=fields)
+
+
+def _words(items: Sequence[Item]) -> Iterator[str]:
+    return (part.text for item in items for part in item.content if part.text)
+
+
+class _Fields(logging.Formatter):
+    """Finds the fields of a record. personal: whether those with personal data are kept."""
+
+    def __init__(self, *, personal: bool) -> None:
+        super().__init__()
+        self._personal = personal
+
+    def fields(self, record: logging.LogRecord) -> dict[str, Any]:
+        return {
+            key: value
+            for key, value in vars(record).items()
+            if key not in _OWN and value is not None and (self._personal or not key.startswith(PERSONAL))
+        }
+
+
+class _JsonLines(_Fields):
+    """One JSON object a line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+            **self.fields(record),
+        }
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line, ensure_ascii=False, default=str)
+
+
+class _Console(_Fields):
+    """A line for people: time, level, message, fields."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        time = datetime.fromtimestamp(record.created).strftime("%H:%M:%S.%f")[:-3]
+        fields = "".join(f"  {key}={_quoted(value)}" for key, value in self.fields(record).items())
+        line = f"{time} {record.levelname.lower():<8}{record.getMessage()}{fields}"
+        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+
+
+def _quoted(value: object) -> str:
+    """As it is when that is one plain word, else as a JSON string: a value cannot break the line."""
+    text = str(value)
+    plain = text.isprintable() and not any(mark in text for mark in ' "=')
+    return text if text and plain else json.dumps(text, ensure_ascii=False)

@@ -1,0 +1,110 @@
+"""The Prometheus page: what happens in sessions, counted by a tap, and the times of each stage of a turn.
+
+Names follow the Prometheus naming practice (one-word prefix, base units, ``_total``). Labels are few and fixed; an id
+of a session or a caller is never one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+from server.core.events import (
+    Error,
+    Input,
+    Output,
+    ResponseDone,
+    ResponseFailed,
+    ResponseStatus,
+    TranscriptFailed,
+)
+
+STAGES = ("hold", "stt_final", "llm_first_token", "first_segment", "tts_first_audio", "total")
+"""Stages of a turn, each timed from the end of the caller's speech. total: until the first audio leaves the server."""
+
+BUCKETS: Mapping[str, tuple[float, ...]] = {
+    "turn_latency_seconds": (
+        *(0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5),
+        *(0.55, 0.6, 0.7, 0.8, 0.9, 1.0, 1.25, 1.5, 2.0, 3.0, 5.0, 10.0),
+    ),
+    "session_duration_seconds": (1, 5, 15, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200),
+}
+"""Upper bounds of every histogram: dense where a caller notices the difference."""
+
+_CAUSES = {"turn_detected": "speech", "client_cancelled": "client"}
+
+
+class Metrics:
+    """All metrics of one server, in a registry of their own. Calling it is the tap.
+
+    The methods are cheap and may be called on the event loop.
+    """
+
+    def __init__(self, version: str, engines: Mapping[str, str] | None = None) -> None:
+        """engines: name of the engine by kind (vad, stt, llm, tts), shown in ``kammerton_build_info``."""
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        self._active = self._gauge("sessions_active", "Sessions open now.", "door")
+        self._sessions = self._counter("sessions", "Sessions that ended or were refused.", "door", "outcome")
+        self._duration = self._histogram("session_duration_seconds", "How long sessions lasted.")
+        self._latency = self._histogram(
+            "turn_latency_seconds", "Time from the end of the caller's speech to the end of a stage.", "stage"
+        )
+        self._responses = self._counter("responses", "Responses by how they ended.", "status")
+        self._interruptions = self._counter("interruptions", "Answers cut short, by what cut them.", "cause")
+        self._failures = self._counter("engine_errors", "Engine failures by the work that they ended.", "work")
+        self._client_errors = self._counter("client_errors", "Error events sent to clients.", "code")
+        kinds = ("vad", "stt", "llm", "tts")
+        build = self._gauge("build_info", "What is running; always 1.", "version", *kinds)
+        build.labels(version, *((engines or {}).get(kind, "") for kind in kinds)).set(1)
+        for stage in STAGES:
+            self._latency.labels(stage)
+
+    def __call__(self, session_id: str, input: Input, outputs: Sequence[Output]) -> None:
+        if isinstance(input, TranscriptFailed):
+            self._failures.labels("transcription").inc()
+        elif isinstance(input, ResponseFailed):
+            self._failures.labels("response").inc()
+        for output in outputs:
+            if isinstance(output, ResponseDone):
+                self._count_response(output)
+            elif isinstance(output, Error):
+                self._client_errors.labels(output.code).inc()
+
+    def observe_stage(self, stage: str, seconds: float) -> None:
+        """One turn reached the end of ``stage`` this long after the caller stopped speaking."""
+        self._latency.labels(stage).observe(seconds)
+
+    def session_opened(self, door: str) -> None:
+        self._active.labels(door).inc()
+
+    def session_closed(self, door: str, outcome: str, seconds: float) -> None:
+        """outcome: closed, lost, error or the like; one word of a fixed few."""
+        self._active.labels(door).dec()
+        self._sessions.labels(door, outcome).inc()
+        self._duration.observe(seconds)
+
+    def session_refused(self, door: str) -> None:
+        """No session was opened: all places are taken."""
+        self._sessions.labels(door, "refused").inc()
+
+    def page(self) -> tuple[bytes, str]:
+        """Body and content type of the metrics page."""
+        return generate_latest(self.registry), CONTENT_TYPE_LATEST
+
+    def _count_response(self, event: ResponseDone) -> None:
+        response = event.response
+        self._responses.labels(response.status.value).inc()
+        if response.status is ResponseStatus.CANCELLED and response.reason in _CAUSES:
+            self._interruptions.labels(_CAUSES[response.reason]).inc()
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(name, text, labels, namespace="kammerton", registry=self.registry)
+
+    def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
+        return Gauge(name, text, labels, namespace="kammerton", registry=self.registry)
+
+    def _histogram(self, name: str, text: str, *labels: str) -> Histogram:
+        return Histogram(name, text, labels, namespace="kammerton", registry=self.registry, buckets=BUCKETS[name])
