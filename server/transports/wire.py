@@ -42,13 +42,14 @@ def new_id(prefix: str) -> str:
 class RealtimeCodec:
     """One connection's wire.
 
-    new_id: makes the id of what the client left unnamed, from a prefix.
+    model: what the session object shows if the configuration names none. expires_at: when the session will be
+    ended, in Unix seconds. new_id: makes the id of what the client left unnamed, from a prefix.
     """
 
-    def __init__(self, identity: Identity, new_id: Callable[[str], str] = new_id) -> None:
+    def __init__(self, model: str, expires_at: int, new_id: Callable[[str], str] = new_id) -> None:
         self.input_format = ev.AudioFormat.PCM
         """What appended audio is taken for; follows the session's configuration as it is told to the client."""
-        self._identity = identity
+        self._identity = Identity(model, expires_at)
         self._new_id = new_id
         self._config = ev.SessionConfig()
         # Of all updates, those too that the Session has not answered yet: each change replaces them as a whole.

@@ -30,7 +30,6 @@ class Identity:
     """
 
     model: str
-    conversation_id: str
     expires_at: int
 
 
@@ -56,8 +55,8 @@ def _session(event: ev.SessionCreated | ev.SessionUpdated, identity: Identity) -
     return {"session": session_object(event.config, event.session_id, model, identity.expires_at)}
 
 
-def _response(event: ev.ResponseCreated | ev.ResponseDone, identity: Identity) -> Json:
-    return {"response": response_object(event.response, identity.conversation_id)}
+def _response(event: ev.ResponseCreated | ev.ResponseDone, _: Identity) -> Json:
+    return {"response": response_object(event.response)}
 
 
 def _item(

@@ -148,7 +148,7 @@ def part_object(kind: str, text: str) -> Json:
     return {"type": kind, "transcript" if kind == "audio" else "text": text}
 
 
-def response_object(response: ResponseView, conversation_id: str) -> Json:
+def response_object(response: ResponseView) -> Json:
     """``response``: usage and metadata are null where there is none."""
     return {
         "object": "realtime.response",
@@ -156,7 +156,7 @@ def response_object(response: ResponseView, conversation_id: str) -> Json:
         "status": response.status.value,
         "status_details": _status_details(response),
         "output": [item_object(item) for item in response.output],
-        "conversation_id": None if response.conversation == "none" else conversation_id,
+        "conversation_id": response.conversation or None,
         "output_modalities": [response.modality],
         "max_output_tokens": _limit(response.max_output_tokens),
         "audio": {"output": {"format": format_object(response.output_format), "voice": response.voice}},
