@@ -91,6 +91,7 @@ class SessionConfig:
     parallel_tool_calls: bool = True
     max_output_tokens: int | None = None
     temperature: float | None = None
+    language: str | None = None
     extras: Mapping[str, Any] = field(default_factory=lambda: EMPTY)
 
 
@@ -207,8 +208,8 @@ class TruncateItem:
 class ResponseOverrides:
     """What response.create sets for this one response; None keeps the session's value.
 
-    input: items that replace the conversation as context (an Item of kind message with only an id is a
-    reference). conversation: auto or none (out-of-band).
+    input: items that replace the conversation as context; a str is the id of one that is in the conversation.
+    conversation: auto or none (out-of-band).
     """
 
     conversation: str = "auto"
@@ -495,8 +496,9 @@ class ResponseStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ResponseView:
-    """The ``response`` object as the client sees it. reason: turn_detected, client_cancelled or
-    max_output_tokens; error_code and error_message: when failed. usage: None while in progress."""
+    """The ``response`` object as the client sees it. conversation: its id, "" when out-of-band. reason:
+    turn_detected, client_cancelled or max_output_tokens; error_code and error_message: when failed. usage: None
+    while in progress."""
 
     id: str
     status: ResponseStatus
@@ -673,11 +675,13 @@ class OpenUtterance:
 @dataclass(frozen=True, slots=True)
 class Transcribe:
     """Decode the turn up to input sample ``end``; answered by TranscriptFinal or TranscriptFailed with the same
-    revision. confirmed: the turn is committed, so it goes before prepared work."""
+    revision. speech_end: where its last speech was, from which the caller's wait counts. confirmed: the turn is
+    committed, so it goes before prepared work."""
 
     item_id: str
     revision: int
     end: int
+    speech_end: int
     confirmed: bool
 
 

@@ -56,7 +56,7 @@ class Hearing:
         self._state.advance(fact.position)
         if self._turn is not None:
             self._turns.end(fact.position)
-            return [*self._responses.discard(), *self._commit(self._turn, fact.position)]
+            return [*self._responses.discard(), *self._commit(self._turn, fact.position, self._turns.speech_end)]
         buffered_ms = (fact.position - self._buffer_start) / _SAMPLES_PER_MS
         if buffered_ms < _MIN_COMMIT_MS:
             message = (
@@ -66,7 +66,7 @@ class Hearing:
             return [e.Error("input_audio_buffer_commit_empty", message, None, fact.event_id)]
         self._turns.skip_to(fact.position)
         turn = _Turn(self._state.new_id("item"), self._buffer_start)
-        return [e.OpenUtterance(turn.item_id, turn.start), *self._commit(turn, fact.position)]
+        return [e.OpenUtterance(turn.item_id, turn.start), *self._commit(turn, fact.position, fact.position)]
 
     def clear(self, fact: e.ClearAudio) -> list[e.Output]:
         """input_audio_buffer.clear"""
@@ -125,7 +125,8 @@ class Hearing:
         detection = self._state.config.turn_detection
         if detection is not None and detection.create_response:
             self._state.due.add(turn.item_id)
-        return [e.SpeechStopped(turn.item_id, position // _SAMPLES_PER_MS), *self._commit(turn, position)]
+        stopped = e.SpeechStopped(turn.item_id, position // _SAMPLES_PER_MS)
+        return [stopped, *self._commit(turn, position, self._turns.speech_end)]
 
     def _started(self) -> list[e.Output]:
         turn = self._turn = _Turn(self._state.new_id("item"), self._turns.start)
@@ -143,9 +144,9 @@ class Hearing:
             return []
         turn.prepares += 1
         turn.asked = True
-        return [e.Transcribe(turn.item_id, turn.revision, position, confirmed=False)]
+        return [e.Transcribe(turn.item_id, turn.revision, position, self._turns.speech_end, confirmed=False)]
 
-    def _commit(self, turn: _Turn, position: int) -> list[e.Output]:
+    def _commit(self, turn: _Turn, position: int, speech_end: int) -> list[e.Output]:
         """The turn becomes an item; its transcript may be there already."""
         self._turn = None
         turn.end = self._buffer_start = position
@@ -164,7 +165,7 @@ class Hearing:
         self._pending[item.id] = turn
         self._state.transcribing.add(item.id)
         if not turn.asked:
-            outputs.append(e.Transcribe(item.id, turn.revision, position, confirmed=True))
+            outputs.append(e.Transcribe(item.id, turn.revision, position, speech_end, confirmed=True))
         return [*outputs, closed]
 
     # --------------------------------------------------------------------------------- transcripts

@@ -216,7 +216,7 @@ class Responses:
             temperature=config.temperature if overrides.temperature is None else overrides.temperature,
             modality=view.modality,
             voice=view.voice,
-            language=language or state.language or expected,
+            language=language or state.language or expected or config.language,
             speed=config.speed,
             output_format=view.output_format,
         )

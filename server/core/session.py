@@ -77,6 +77,11 @@ class Session:
         return self._state.config
 
     @property
+    def conversation_id(self) -> str:
+        """The id of the default conversation."""
+        return self._state.conversation_id
+
+    @property
     def settling(self) -> bool:
         """Whether a hold is running, so that InputClock is of use."""
         return self._hearing.settling

@@ -1,0 +1,254 @@
+"""From a Generation to words, speech and function calls: chat model, segmenter, synthesizer, one after the other.
+
+Everything made is told to the Session as facts. A prepared response is thought through to its end, but only its first
+segment is spoken until it is adopted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing
+from dataclasses import dataclass, field
+
+from models import audio
+from models.base import (
+    ChatDone,
+    ChatMessage,
+    ChatModel,
+    ChatRequest,
+    EngineError,
+    Pcm16,
+    Priority,
+    SpeechChunk,
+    Synthesizer,
+    TextDelta,
+    ToolCall,
+    ToolCallDelta,
+    ToolSpec,
+    Usage,
+    Voice,
+    VoiceError,
+)
+from server.core import events as e
+from server.core.segmenter import Segment, Segmenter
+
+Deliver = Callable[[e.Input], Awaitable[None]]
+StageReached = Callable[[str, str], None]
+"""Called with a response's id and the stage that it has just reached: llm_first_token, first_segment,
+tts_first_audio."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Words:
+    """Text of a message that follows a function call: shown only when the call before it is out."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class _CallEnd:
+    """The arguments of the call with this index are complete."""
+
+    index: int
+
+
+@dataclass(slots=True)
+class Work:
+    """One response in the making."""
+
+    generation: e.Generation
+    adopted: asyncio.Event = field(default_factory=asyncio.Event)
+    spoken: asyncio.Queue[Segment | _Words | ToolCallDelta | _CallEnd | None] = field(default_factory=asyncio.Queue)
+    usage: Usage = field(default_factory=lambda: Usage(0, 0))
+    incomplete: str | None = None
+    calls: dict[int, tuple[str, str]] = field(default_factory=dict)
+
+    @property
+    def priority(self) -> Priority:
+        return Priority.CONFIRMED if self.adopted.is_set() else Priority.PREPARED
+
+
+class Cascade:
+    """Makes responses out of a chat model and a synthesizer. One per session; the engines are shared."""
+
+    def __init__(self, llm: ChatModel, tts: Synthesizer, deliver: Deliver, reached: StageReached) -> None:
+        self._llm = llm
+        self._tts = tts
+        self._deliver = deliver
+        self._reached = reached
+
+    async def run(self, work: Work) -> None:
+        """Make the response to its end, or to its failure. Cancelling this stops both engines."""
+        response_id = work.generation.response_id
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._think(work))
+                group.create_task(self._speak(work))
+        except* VoiceError as failures:
+            error = failures.exceptions[0]
+            code = "engine_error" if isinstance(error, EngineError) else "server_overloaded"
+            await self._deliver(e.ResponseFailed(response_id, code, str(error)))
+        else:
+            usage = e.TokenUsage(
+                input_text=work.usage.prompt, cached=work.usage.cached, output_text=work.usage.completion
+            )
+            await self._deliver(e.ResponseFinished(response_id, usage, work.incomplete))
+
+    async def _think(self, work: Work) -> None:
+        generation = work.generation
+        spoken = generation.modality == "audio"
+        segmenter = Segmenter()
+        async with aclosing(self._llm.stream(_request(work))) as deltas:
+            async for delta in deltas:
+                match delta:
+                    case TextDelta():
+                        self._reached(generation.response_id, "llm_first_token")
+                        # Words behind a call wait for it: they are a new message, and it comes first.
+                        if work.calls:
+                            work.spoken.put_nowait(_Words(delta.text))
+                        else:
+                            await self._deliver(e.ResponseText(generation.response_id, delta.text))
+                        if spoken:
+                            self._queue(work, segmenter.push(delta.text))
+                    case ToolCallDelta():
+                        self._reached(generation.response_id, "llm_first_token")
+                        if spoken:
+                            self._queue(work, segmenter.flush())
+                            segmenter = Segmenter()
+                        if delta.index not in work.calls:
+                            self._end_call(work, delta.index - 1)
+                            work.calls[delta.index] = (delta.id or "", delta.name or "")
+                        work.spoken.put_nowait(delta)
+                    case ChatDone():
+                        work.usage = delta.usage
+                        work.incomplete = "max_output_tokens" if delta.finish_reason == "length" else None
+        if work.calls:
+            self._end_call(work, max(work.calls))
+        if spoken:
+            self._queue(work, segmenter.flush())
+        work.spoken.put_nowait(None)
+
+    def _queue(self, work: Work, segments: list[Segment]) -> None:
+        for segment in segments:
+            self._reached(work.generation.response_id, "first_segment")
+            work.spoken.put_nowait(segment)
+
+    def _end_call(self, work: Work, index: int) -> None:
+        # A call that the token limit cut off stays open: the Session closes it as incomplete.
+        if index in work.calls and work.incomplete is None:
+            work.spoken.put_nowait(_CallEnd(index))
+
+    async def _speak(self, work: Work) -> None:
+        """Carry out the queue in order: segments become audio, calls become facts once the words before them are
+        spoken."""
+        generation = work.generation
+        mouth = _Mouth(self._tts.voice_for(generation.voice, generation.language), generation.output_format)
+        first = True
+        while (entry := await work.spoken.get()) is not None:
+            match entry:
+                case Segment():
+                    if not first:
+                        await work.adopted.wait()
+                    first = False
+                    await self._speak_segment(work, mouth, entry)
+                case _Words():
+                    await self._deliver(e.ResponseText(generation.response_id, entry.text))
+                case ToolCallDelta():
+                    mouth.new_message()
+                    await self._deliver(_call_fact(work, entry.index, entry.arguments))
+                case _CallEnd():
+                    await self._deliver(_call_fact(work, entry.index, "", done=True))
+
+    async def _speak_segment(self, work: Work, mouth: _Mouth, segment: Segment) -> None:
+        generation = work.generation
+        mouth.start(segment)
+        stream = self._tts.synthesize(segment.text, mouth.voice, speed=generation.speed, priority=work.priority)
+        async with aclosing(stream) as chunks:
+            async for chunk in chunks:
+                await self._say(work, mouth, mouth.say(chunk))
+        await self._say(work, mouth, mouth.end())
+
+    async def _say(self, work: Work, mouth: _Mouth, said: tuple[Pcm16, tuple[e.SpokenTo, ...]]) -> None:
+        pcm, words = said
+        if len(pcm):
+            response_id = work.generation.response_id
+            self._reached(response_id, "tts_first_audio")
+            await self._deliver(
+                e.ResponseAudio(response_id, encode(pcm, work.generation.output_format), len(pcm), words)
+            )
+
+
+class _Mouth:
+    """Brings a voice's audio to the client's format, and its word times to the message's clock."""
+
+    def __init__(self, voice: Voice, output_format: e.AudioFormat) -> None:
+        self.voice = voice
+        self._format = output_format
+        self._said = 0
+        self._offset = 0
+        self._start = 0
+        self._resampler = audio.Resampler(voice.sample_rate, output_format.rate)
+
+    def new_message(self) -> None:
+        """A function call ends the message; the next words begin another."""
+        self._said = 0
+
+    def start(self, segment: Segment) -> None:
+        """The next audio is this segment's."""
+        self._start = self._said
+        self._offset = segment.start
+        self._resampler.reset()
+
+    def say(self, chunk: SpeechChunk) -> tuple[Pcm16, tuple[e.SpokenTo, ...]]:
+        """A chunk at the client's rate, and which words end in it."""
+        ends = tuple(
+            e.SpokenTo(self._offset + word.text_end, self._start + word.end * self._format.rate // chunk.sample_rate)
+            for word in chunk.words
+        )
+        return self._count(self._resampler.push(chunk.pcm)), ends
+
+    def end(self) -> tuple[Pcm16, tuple[e.SpokenTo, ...]]:
+        """The segment is over: what the filter still holds."""
+        return self._count(self._resampler.flush()), ()
+
+    def _count(self, pcm: Pcm16) -> Pcm16:
+        self._said += len(pcm)
+        return pcm
+
+
+def encode(pcm: Pcm16, audio_format: e.AudioFormat) -> bytes:
+    """Samples as they are on the wire."""
+    match audio_format:
+        case e.AudioFormat.PCM:
+            return pcm.astype("<i2", copy=False).tobytes()
+        case e.AudioFormat.PCMU:
+            return audio.ulaw_encode(pcm)
+        case e.AudioFormat.PCMA:
+            return audio.alaw_encode(pcm)
+
+
+def _call_fact(work: Work, index: int, arguments: str, *, done: bool = False) -> e.ResponseToolCall:
+    call_id, name = work.calls[index]
+    return e.ResponseToolCall(work.generation.response_id, call_id, name, arguments, done)
+
+
+def _request(work: Work) -> ChatRequest:
+    generation = work.generation
+    messages = [
+        ChatMessage(
+            role=message.role,
+            text=message.text,
+            tool_calls=tuple(ToolCall(call.call_id, call.name, call.arguments) for call in message.calls),
+            tool_call_id=message.call_id or None,
+        )
+        for message in generation.messages
+    ]
+    return ChatRequest(
+        messages=messages,
+        tools=[ToolSpec(tool.name, tool.description, tool.parameters) for tool in generation.tools],
+        tool_choice=generation.tool_choice,
+        max_tokens=generation.max_output_tokens,
+        temperature=generation.temperature,
+        priority=work.priority,
+    )

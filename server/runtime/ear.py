@@ -1,0 +1,175 @@
+"""The caller's audio on its way in: decoded, resampled once, kept while it may be needed, given to the engines."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+
+import numpy as np
+
+from models import audio
+from models.base import Pcm16, Utterance, VadStream, VoiceActivityDetector
+from server.core.events import INPUT_RATE, AudioFormat
+
+_FRAME = INPUT_RATE * 32 // 1000
+_IDLE_KEEP = 30 * INPUT_RATE
+"""Without a turn under way, this much stays for a commit by hand or for prefix padding."""
+_LONG_APPEND_S = 1
+"""Longer pieces are converted in a thread, so that one large append does not hold up every other session."""
+_VAD_STRIDE = 32 * _FRAME
+_ARRIVALS = 512
+
+
+class Ear:
+    """One session's input: a buffer on the 16 kHz input clock, the voice activity stream, the open utterance."""
+
+    def __init__(self, vad: VoiceActivityDetector) -> None:
+        self._vad = vad
+        self._format: AudioFormat | None = None
+        self._resampler: audio.Resampler | None = None
+        self._stream: VadStream | None = None
+        self._chunks: deque[Pcm16] = deque()
+        self._first = 0
+        self.position = 0
+        self._unjudged: deque[Pcm16] = deque()
+        self._judged = 0
+        self._arrived = asyncio.Event()
+        self._arrivals: deque[tuple[int, float]] = deque(maxlen=_ARRIVALS)
+        self._utterances: dict[str, Utterance] = {}
+        self._listening: str | None = None
+        self._growth: tuple[int, asyncio.Future[bool]] | None = None
+
+    async def receive(self, data: bytes, audio_format: AudioFormat, now: float) -> None:
+        """Take samples in the wire's format. now: seconds of the session's clock."""
+        if audio_format is not self._format:
+            self._change_format(audio_format)
+        if len(data) > _LONG_APPEND_S * audio_format.rate * 2:
+            heard, pcm = await asyncio.to_thread(self._convert, data, audio_format)
+        else:
+            heard, pcm = self._convert(data, audio_format)
+        self._chunks.append(pcm)
+        self.position += len(pcm)
+        self._arrivals.append((self.position, now))
+        self._unjudged.append(heard)
+        self._arrived.set()
+        if self._listening is not None:
+            self._utterances[self._listening].push(pcm)
+        if self._growth is not None and self.position >= self._growth[0]:
+            self._grown(True)
+
+    def _change_format(self, audio_format: AudioFormat) -> None:
+        self._format = audio_format
+        rate = audio_format.rate
+        self._resampler = audio.Resampler(rate, INPUT_RATE)
+        # Telephone audio has nothing above 4 kHz: the detector hears it at its own rate, for half the work.
+        self._stream = self._vad.open(8_000 if rate == 8_000 else INPUT_RATE)
+        self._unjudged.clear()
+        self._judged = self.position
+
+    def _convert(self, data: bytes, audio_format: AudioFormat) -> tuple[Pcm16, Pcm16]:
+        """The samples as the detector hears them, and on the input clock."""
+        assert self._resampler is not None
+        match audio_format:
+            case AudioFormat.PCM:
+                pcm = self._resampler.push(np.frombuffer(data, "<i2").astype(np.int16, copy=False))
+                return pcm, pcm
+            case AudioFormat.PCMU:
+                narrow = audio.ulaw_decode(data)
+            case AudioFormat.PCMA:
+                narrow = audio.alaw_decode(data)
+        return narrow, self._resampler.push(narrow)
+
+    async def judge(self, wanted: bool) -> list[tuple[int, float]]:
+        """Wait for audio; return (position, speech probability) for each frame that is complete now, none if no
+        detection is wanted."""
+        await self._arrived.wait()
+        assert self._stream is not None
+        stream, rate = self._stream, self._format.rate if self._format else INPUT_RATE
+        stride = _VAD_STRIDE // (2 if rate == 8_000 else 1)
+        samples = 0
+        taken: list[Pcm16] = []
+        while self._unjudged and samples < stride:
+            taken.append(self._unjudged.popleft())
+            samples += len(taken[-1])
+        if not self._unjudged:
+            self._arrived.clear()
+        if not wanted:
+            stream.reset()
+            self._judged = self.position
+            return []
+        probabilities = await stream.push(np.concatenate(taken)) if taken else []
+        judged = []
+        for probability in probabilities:
+            self._judged += _FRAME
+            judged.append((self._judged, probability))
+        return judged
+
+    def forget_idle(self) -> None:
+        """No turn is under way: let go of audio that no later one can claim."""
+        while self._chunks and self.position - self._first - len(self._chunks[0]) >= _IDLE_KEEP:
+            self._first += len(self._chunks.popleft())
+
+    def drop_before(self, position: int) -> None:
+        """Audio before ``position`` belongs to turns that are over."""
+        while self._chunks and self._first + len(self._chunks[0]) <= position:
+            self._first += len(self._chunks.popleft())
+
+    def open(self, item_id: str, utterance: Utterance, start: int) -> None:
+        """Give the utterance all audio from input sample ``start`` on, now and as it comes."""
+        self._utterances[item_id] = utterance
+        self._listening = item_id
+        utterance.push(self.slice(start, self.position))
+
+    async def grown(self, samples: int) -> bool:
+        """Wait until the open utterance has got this many more samples; False if it was closed first."""
+        if self._listening is None:
+            return False
+        future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._growth = self.position + samples, future
+        return await future
+
+    def _grown(self, more: bool) -> None:
+        if self._growth is not None and not self._growth[1].done():
+            self._growth[1].set_result(more)
+        self._growth = None
+
+    def utterance(self, item_id: str) -> Utterance | None:
+        """The utterance of a turn that is not dropped yet."""
+        return self._utterances.get(item_id)
+
+    def stop(self, item_id: str) -> None:
+        """The turn takes no more audio."""
+        if self._listening == item_id:
+            self._listening = None
+            self._grown(False)
+
+    def drop(self, item_id: str) -> None:
+        """The turn's transcript is known or not wanted."""
+        self.stop(item_id)
+        utterance = self._utterances.pop(item_id, None)
+        if utterance is not None:
+            utterance.close()
+
+    def slice(self, start: int, end: int) -> Pcm16:
+        """Samples start..end of the input clock, as far as they are kept."""
+        parts = []
+        first = self._first
+        for chunk in self._chunks:
+            if first + len(chunk) > start and first < end:
+                parts.append(chunk[max(0, start - first) : end - first])
+            first += len(chunk)
+        return np.concatenate(parts) if parts else np.zeros(0, np.int16)
+
+    def arrived_at(self, position: int) -> float | None:
+        """When the sample at ``position`` came in, in seconds of the session's clock; None if too long ago."""
+        found = None
+        for end, now in reversed(self._arrivals):
+            if end < position:
+                break
+            found = now
+        return found
+
+    def close(self) -> None:
+        """The session is over."""
+        for item_id in list(self._utterances):
+            self.drop(item_id)

@@ -1,0 +1,291 @@
+"""The asyncio shell of one Session: one inbox, one consumer, effects carried out, facts fed back."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from models import audio
+from models.base import ChatModel, Priority, Synthesizer, Transcriber, VoiceActivityDetector, VoiceError
+from server.core import events as e
+from server.core.session import Session
+from server.runtime.cascade import Cascade, Work, encode
+from server.runtime.ear import Ear
+from server.runtime.stages import StageObserver, Stopwatch, Timings
+
+_log = logging.getLogger(__name__)
+
+_INBOX = 1024
+_PARTIAL_EVERY_S = 0.6
+_HIDDEN_PARTIAL_EVERY_S = 4.0
+"""Nobody sees the words: decode now and then all the same, so that a long turn has little left to do at its end."""
+
+Tap = Callable[[str, e.Input, Sequence[e.Output]], None]
+
+
+class Engines(Protocol):
+    """One engine of each kind, shared by all sessions."""
+
+    @property
+    def vad(self) -> VoiceActivityDetector: ...
+    @property
+    def stt(self) -> Transcriber: ...
+    @property
+    def llm(self) -> ChatModel: ...
+    @property
+    def tts(self) -> Synthesizer: ...
+
+
+class Peer(Protocol):
+    """The door, as the Runner sees it."""
+
+    async def send(self, event: e.Event) -> None:
+        """Tell the client."""
+        ...
+
+    async def clear_playout(self, item_id: str) -> None:
+        """Throw away what the client has got but not played, where the door can."""
+        ...
+
+
+class Runner:
+    """Runs one Session. ``run`` until ``stop``; ``append`` and ``receive`` come from the door's reader."""
+
+    def __init__(
+        self,
+        session: Session,
+        engines: Engines,
+        peer: Peer,
+        observer: StageObserver,
+        taps: Sequence[Tap] = (),
+        clock: Callable[[], float] | None = None,
+    ) -> None:
+        self._session = session
+        self._engines = engines
+        self._peer = peer
+        self._taps = taps
+        self._clock = clock or asyncio.get_running_loop().time
+        self._inbox: asyncio.Queue[e.Input | asyncio.Event | None] = asyncio.Queue(_INBOX)
+        self._ear = Ear(engines.vad)
+        self._stopwatch = Stopwatch(self._clock, observer)
+        self._cascade = Cascade(engines.llm, engines.tts, self._inbox.put, self._stopwatch.reached)
+        self._work: dict[str, tuple[Work, asyncio.Task[None]]] = {}
+        self._decodes: dict[str, set[asyncio.Task[None]]] = {}
+        self._audio: dict[str, bytearray] = {}
+        self._timings: dict[str, Timings] = {}
+        self._group = asyncio.TaskGroup()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    # ------------------------------------------------------------------------------------- the door
+
+    @property
+    def position(self) -> int:
+        """Input samples received so far."""
+        return self._ear.position
+
+    @property
+    def config(self) -> e.SessionConfig:
+        """The session's effective configuration."""
+        return self._session.config
+
+    async def append(self, samples: bytes) -> None:
+        """Audio of the caller, in the session's input format."""
+        await self._ear.receive(samples, self._session.config.input_format, self._clock())
+        if self._session.settling:
+            await self._inbox.put(e.InputClock(self._ear.position))
+
+    async def receive(self, fact: e.Input) -> None:
+        """A client command. Returns once a session.update is in force: audio that follows it is in the new format."""
+        await self._inbox.put(fact)
+        if isinstance(fact, e.UpdateSession):
+            in_force = asyncio.Event()
+            await self._inbox.put(in_force)
+            await in_force.wait()
+
+    def audio(self, item: e.Item) -> bytes | None:
+        """The samples of an item's audio as they are on the wire: a caller's turn in the input format, an answer in
+        the format it was spoken in. None if none are kept."""
+        kept = self._audio.get(item.id)
+        if kept is None or item.role == "assistant":
+            return None if kept is None else bytes(kept)
+        wire = self._session.config.input_format
+        pcm = audio.resample(np.frombuffer(kept, np.int16), e.INPUT_RATE, wire.rate)
+        return encode(pcm, wire)
+
+    def timings(self, response_id: str) -> Timings | None:
+        """The stages of a response that has just ended; given once."""
+        return self._timings.pop(response_id, None)
+
+    async def stop(self) -> None:
+        """The connection is over."""
+        await self._inbox.put(None)
+
+    # ----------------------------------------------------------------------------------- the consumer
+
+    async def run(self) -> None:
+        """Consume the inbox until ``stop``. Raises only for bugs; what engines raise becomes facts."""
+        try:
+            async with self._group:
+                self._spawn(self._judge())
+                await self._carry_out(self._session.open())
+                while (fact := await self._inbox.get()) is not None:
+                    if isinstance(fact, asyncio.Event):
+                        fact.set()
+                        continue
+                    outputs = self._session.handle(fact)
+                    for tap in self._taps:
+                        tap(self._session.id, fact, outputs)
+                    await self._carry_out(outputs)
+                for task in self._tasks:
+                    task.cancel()
+        finally:
+            self._ear.close()
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = self._group.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def _carry_out(self, outputs: Sequence[e.Output]) -> None:
+        for output in outputs:
+            match output:
+                case e.OpenUtterance():
+                    self._open_utterance(output)
+                case e.Transcribe():
+                    self._spawn_decode(output.item_id, self._transcribe(output))
+                case e.CloseUtterance():
+                    self._close_utterance(output)
+                case e.DropUtterance():
+                    self._drop_utterance(output.item_id)
+                case e.PrepareResponse():
+                    self._start(output.generation, prepared=True)
+                case e.StartResponse():
+                    self._start(output.generation, prepared=False)
+                case e.AdoptResponse():
+                    self._work[output.response_id][0].adopted.set()
+                    self._stopwatch.adopted()
+                case e.StopResponse():
+                    self._stop_work(output.response_id)
+                case e.ClearPlayout():
+                    await self._peer.clear_playout(output.item_id)
+                case e.DropAudio():
+                    self._drop_audio(output)
+                case _:
+                    self._note(output)
+                    await self._peer.send(output)
+
+    def _note(self, event: e.Event) -> None:
+        match event:
+            case e.OutputAudioDelta():
+                self._audio.setdefault(event.item_id, bytearray()).extend(event.audio)
+            case e.ResponseCreated():
+                self._stopwatch.reached(event.response.id, "response_created")
+            case e.ResponseDone():
+                timings = self._stopwatch.end(event.response.id)
+                if timings is not None:
+                    self._timings[event.response.id] = timings
+            case _:
+                pass
+
+    # ---------------------------------------------------------------------------------------- hearing
+
+    async def _judge(self) -> None:
+        while True:
+            wanted = self._session.config.turn_detection is not None
+            for position, probability in await self._ear.judge(wanted):
+                await self._inbox.put(e.SpeechProbability(position, probability))
+            if wanted and not self._decodes:
+                self._ear.forget_idle()
+
+    def _open_utterance(self, effect: e.OpenUtterance) -> None:
+        wish = self._session.config.transcription
+        language = wish.language if wish and wish.language in self._engines.stt.languages else None
+        utterance = self._engines.stt.open(language=language, prompt=wish.prompt if wish else None)
+        self._ear.open(effect.item_id, utterance, effect.start)
+        self._decodes[effect.item_id] = set()
+        if self._session.config.turn_detection is not None:
+            self._spawn_decode(effect.item_id, self._decode_partials(effect.item_id))
+
+    def _spawn_decode(self, item_id: str, decode: Coroutine[Any, Any, None]) -> None:
+        tasks = self._decodes[item_id]
+        task = self._spawn(decode)
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
+    async def _decode_partials(self, item_id: str) -> None:
+        """Decode the growing turn, for as long as it grows. The engine serves these when it has nothing better to do,
+        so they thin out by themselves on a busy machine."""
+        utterance = self._ear.utterance(item_id)
+        assert utterance is not None
+        while await self._ear.grown(int(self._partial_every_s * e.INPUT_RATE)):
+            if self._session.settling:
+                continue
+            try:
+                transcript = await utterance.partial()
+            except VoiceError as error:
+                _log.debug("partial decode failed", extra={"error": str(error)})
+                continue
+            await self._inbox.put(e.TranscriptPartial(item_id, transcript.text, transcript.stable))
+
+    @property
+    def _partial_every_s(self) -> float:
+        return _PARTIAL_EVERY_S if self._session.config.transcription else _HIDDEN_PARTIAL_EVERY_S
+
+    async def _transcribe(self, effect: e.Transcribe) -> None:
+        utterance = self._ear.utterance(effect.item_id)
+        assert utterance is not None
+        silent_since = self._ear.arrived_at(effect.speech_end) or self._clock()
+        priority = Priority.CONFIRMED if effect.confirmed else Priority.PREPARED
+        try:
+            transcript = await utterance.final(priority)
+        except VoiceError as error:
+            _log.warning("transcription failed", extra={"error": str(error)})
+            await self._inbox.put(e.TranscriptFailed(effect.item_id, effect.revision, str(error)))
+            return
+        self._stopwatch.transcribed(silent_since)
+        await self._inbox.put(e.TranscriptFinal(effect.item_id, effect.revision, transcript.text, transcript.language))
+
+    def _close_utterance(self, effect: e.CloseUtterance) -> None:
+        self._ear.stop(effect.item_id)
+        self._audio[effect.item_id] = bytearray(self._ear.slice(effect.start, effect.end).tobytes())
+        self._ear.drop_before(effect.end)
+        self._spawn(self._retire(effect.item_id))
+
+    async def _retire(self, item_id: str) -> None:
+        """Let the committed turn's last decode finish, then let go of its utterance."""
+        decodes = self._decodes.pop(item_id)
+        await asyncio.gather(*decodes)
+        self._ear.drop(item_id)
+
+    def _drop_utterance(self, item_id: str) -> None:
+        for task in self._decodes.pop(item_id):
+            task.cancel()
+        self._ear.drop(item_id)
+
+    def _drop_audio(self, effect: e.DropAudio) -> None:
+        if effect.end is None:
+            self._audio.pop(effect.item_id, None)
+        elif effect.item_id in self._audio:
+            width = 2 if self._session.config.output_format is e.AudioFormat.PCM else 1
+            del self._audio[effect.item_id][effect.end * width :]
+
+    # --------------------------------------------------------------------------------------- speaking
+
+    def _start(self, generation: e.Generation, *, prepared: bool) -> None:
+        work = Work(generation)
+        if not prepared:
+            work.adopted.set()
+        self._stopwatch.begin(generation.response_id, prepared=prepared)
+        task = self._spawn(self._cascade.run(work))
+        self._work[generation.response_id] = work, task
+        task.add_done_callback(lambda _: self._work.pop(generation.response_id, None))
+
+    def _stop_work(self, response_id: str) -> None:
+        self._stopwatch.drop(response_id)
+        if response_id in self._work:
+            self._work.pop(response_id)[1].cancel()

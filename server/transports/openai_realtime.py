@@ -1,0 +1,154 @@
+"""The door for OpenAI Realtime clients: one WebSocket, one Session."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from fastapi import APIRouter, WebSocket, WebSocketDisconnect
+
+from models.base import CapacityError
+from server.core import events as e
+from server.core.session import Session
+from server.core.turns import TurnPolicy
+from server.runtime.admission import Admission
+from server.runtime.runner import Engines, Runner, Tap
+from server.runtime.stages import StageObserver
+from server.transports.base import AudioAppend
+from server.transports.wire import RealtimeCodec, new_id
+from server.transports.wire_events import Identity
+
+_log = logging.getLogger(__name__)
+
+PATHS = ("/v1/realtime", "/realtime", "/openai/v1/realtime")
+"""The API's own path, and where clients with another idea of the base URL look for it."""
+_DOOR = "realtime"
+_SUBPROTOCOL = "realtime"
+_SESSION_S = 3600
+_INTERNAL_ERROR, _TRY_AGAIN_LATER, _GOING_AWAY = 1011, 1013, 1001
+
+
+class SessionObserver(StageObserver, Protocol):
+    """Who counts sessions and stages."""
+
+    def session_opened(self, door: str) -> None: ...
+    def session_closed(self, door: str, outcome: str, seconds: float) -> None: ...
+    def session_refused(self, door: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class RealtimeSettings:
+    """What every session of this door starts with."""
+
+    config: e.SessionConfig
+    policy: TurnPolicy
+    taps: Sequence[Tap] = field(default=())
+
+
+def router(engines: Engines, settings: RealtimeSettings, admission: Admission, observer: SessionObserver) -> APIRouter:
+    """The WebSocket route under each of PATHS."""
+    routes = APIRouter()
+
+    async def realtime(websocket: WebSocket, model: str = "kammerton") -> None:
+        offered = websocket.scope.get("subprotocols", [])
+        await websocket.accept(subprotocol=_SUBPROTOCOL if _SUBPROTOCOL in offered else None)
+        try:
+            with admission.admit():
+                await _Connection(websocket, engines, settings, observer, model).serve()
+        except CapacityError as error:
+            observer.session_refused(_DOOR)
+            await _refuse(websocket, str(error))
+
+    for path in PATHS:
+        routes.websocket(path)(realtime)
+    return routes
+
+
+async def _refuse(websocket: WebSocket, message: str) -> None:
+    codec = RealtimeCodec(Identity("", "", 0))
+    error = e.Error("rate_limit_exceeded", message, type="rate_limit_error")
+    for frame in codec.encode(error):
+        await websocket.send_text(frame.decode())
+    await websocket.close(_TRY_AGAIN_LATER, "rate_limit_error.rate_limit_exceeded")
+
+
+class _Connection:
+    """One client: reads its frames, writes the Session's events."""
+
+    def __init__(
+        self,
+        websocket: WebSocket,
+        engines: Engines,
+        settings: RealtimeSettings,
+        observer: SessionObserver,
+        model: str,
+        wall_clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._websocket = websocket
+        self._observer = observer
+        session = Session(new_id("sess"), settings.config, new_id, policy=settings.policy)
+        self._codec = RealtimeCodec(Identity(model, session.conversation_id, int(wall_clock()) + _SESSION_S))
+        self._runner = Runner(session, engines, self, observer, settings.taps)
+
+    async def serve(self) -> None:
+        """Until the client leaves, its time is up, or a bug ends the session."""
+        self._observer.session_opened(_DOOR)
+        started = time.monotonic()
+        outcome = "completed"
+        reader = asyncio.create_task(self._read())
+        try:
+            async with asyncio.timeout(_SESSION_S):
+                await self._runner.run()
+        except* WebSocketDisconnect:
+            pass
+        except* TimeoutError:
+            outcome = "expired"
+            message = f"Your session hit the maximum duration of {_SESSION_S // 60} minutes."
+            await self.send(e.Error("session_expired", message))
+            await self._websocket.close(_GOING_AWAY, "invalid_request_error.session_expired")
+        except* Exception:
+            outcome = "failed"
+            _log.exception("session ended by a bug")
+            await self._close(_INTERNAL_ERROR)
+        finally:
+            reader.cancel()
+            self._observer.session_closed(_DOOR, outcome, time.monotonic() - started)
+
+    async def _close(self, code: int) -> None:
+        try:
+            await self._websocket.close(code)
+        except (RuntimeError, WebSocketDisconnect):
+            _log.debug("the client had left already")
+
+    async def _read(self) -> None:
+        """Frames are taken as soon as the socket is open: most clients do not wait for session.created."""
+        try:
+            while (message := await self._websocket.receive())["type"] == "websocket.receive":
+                frame = message.get("text")
+                decoded = self._codec.decode(message["bytes"] if frame is None else frame, self._runner.position)
+                if isinstance(decoded, AudioAppend):
+                    await self._runner.append(decoded.audio)
+                else:
+                    await self._runner.receive(decoded)
+        finally:
+            await self._runner.stop()
+
+    async def send(self, event: e.Event) -> None:
+        """See ``Peer``."""
+        match event:
+            case e.ItemRetrieved():
+                frames = [self._codec.encode_retrieved(event.item, self._runner.audio(event.item))]
+            case e.ResponseDone():
+                timings = self._runner.timings(event.response.id)
+                frames = [self._codec.encode_done(event, timings.as_dict() if timings else None)]
+            case _:
+                frames = self._codec.encode(event)
+        for frame in frames:
+            await self._websocket.send_text(frame.decode())
+
+    async def clear_playout(self, item_id: str) -> None:
+        """See ``Peer``. On a WebSocket the client holds the audio and stops it itself."""

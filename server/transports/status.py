@@ -1,0 +1,73 @@
+"""The HTTP neighbours of the socket: is it alive, is it ready, what does it run, how does it do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from fastapi import APIRouter, Response
+from fastapi.responses import JSONResponse
+
+
+@dataclass(frozen=True, slots=True)
+class ModelEntry:
+    """A row of /v1/models. created: Unix seconds; owned_by: where the weights come from."""
+
+    id: str
+    created: int
+    owned_by: str
+
+
+def router(
+    ready: Callable[[], str | None],
+    models: Sequence[ModelEntry],
+    metrics: Callable[[], tuple[bytes, str]] | None,
+) -> APIRouter:
+    """ready: None when every engine has answered, else what is missing. metrics: the page and its content type."""
+    routes = APIRouter()
+
+    @routes.get("/healthz")
+    async def healthz() -> dict[str, str]:
+        """The process is alive."""
+        return {"status": "ok"}
+
+    @routes.get("/readyz")
+    async def readyz() -> JSONResponse:
+        """200 when a caller would be answered now, else 503 with the reason."""
+        missing = ready()
+        return JSONResponse({"status": missing or "ready"}, 503 if missing else 200)
+
+    @routes.get("/v1/models")
+    async def list_models() -> dict[str, object]:
+        """What is loaded, in the OpenAI list shape."""
+        return {"object": "list", "data": [_model(entry) for entry in models]}
+
+    @routes.get("/v1/models/{name:path}")
+    async def get_model(name: str) -> JSONResponse:
+        """One model."""
+        found = [entry for entry in models if entry.id == name]
+        if found:
+            return JSONResponse(_model(found[0]))
+        known = ", ".join(entry.id for entry in models)
+        error = {
+            "message": f"The model '{name}' does not exist; this server has: {known}.",
+            "type": "invalid_request_error",
+            "param": "model",
+            "code": "model_not_found",
+        }
+        return JSONResponse({"error": error}, 404)
+
+    if metrics is not None:
+        page = metrics
+
+        @routes.get("/metrics")
+        async def show_metrics() -> Response:
+            """The Prometheus page."""
+            body, content_type = page()
+            return Response(body, media_type=content_type)
+
+    return routes
+
+
+def _model(entry: ModelEntry) -> dict[str, object]:
+    return {"id": entry.id, "object": "model", "created": entry.created, "owned_by": entry.owned_by}
