@@ -65,10 +65,6 @@ class Ledger:
         track = self._tracks[item_id]
         track.frozen = min(track.sent, samples)
 
-    def forget(self, item_id: str) -> None:
-        """The item has left the conversation."""
-        self._tracks.pop(item_id, None)
-
     def sent(self, item_id: str) -> int | None:
         """Samples sent of the item; None if it was never spoken."""
         track = self._tracks.get(item_id)

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from server.core import events as e
-from server.core.conversation import ROOT, with_text
+from server.core.conversation import ROOT, Conversation, with_text
 from server.core.hearing import Hearing
 from server.core.playout import Ledger
 from server.core.responses import Responses
@@ -77,6 +77,11 @@ class Session:
         return self._state.config
 
     @property
+    def conversation(self) -> Conversation:
+        """The default conversation, to look at."""
+        return self._state.conversation
+
+    @property
     def conversation_id(self) -> str:
         """The id of the default conversation."""
         return self._state.conversation_id
@@ -133,7 +138,6 @@ class Session:
         if fact.item_id not in self._state.conversation:
             return self._unknown_item("delet", fact)
         self._state.conversation.delete(fact.item_id)
-        self._state.ledger.forget(fact.item_id)
         self._state.truncated.discard(fact.item_id)
         return [e.DropAudio(fact.item_id), e.ItemDeleted(fact.item_id)]
 

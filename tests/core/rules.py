@@ -1,0 +1,133 @@
+"""The promises of the protocol, checked on every output of a Session."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from server.core import events as e
+
+
+@dataclass
+class _Item:
+    kind: str
+    text: str = ""
+    closed: bool = False
+
+
+@dataclass
+class _Response:
+    default: bool
+    items: dict[str, _Item] = field(default_factory=dict)
+    done: bool = False
+
+
+class Rules:
+    """Feed every list of outputs to ``see``; it fails on the first broken promise."""
+
+    def __init__(self) -> None:
+        self.order: list[str] = []
+        self.responses: dict[str, _Response] = {}
+        self.spoken: dict[str, str] = {}
+        self.sent: dict[str, int] = {}
+        self.prepared: str | None = None
+        self.working: set[str] = set()
+        self.utterances: dict[str, str] = {}
+        self.asked: list[tuple[str, int]] = []
+        self.errors: list[e.Error] = []
+
+    def see(self, outputs: list[e.Output]) -> None:
+        for output in outputs:
+            self._effect(output)
+            self._conversation(output)
+            self._response(output)
+            if isinstance(output, e.Error):
+                self.errors.append(output)
+        active = [r for r in self.responses.values() if r.default and not r.done]
+        assert len(active) <= 1, "two active responses on the default conversation"
+
+    def _effect(self, output: e.Output) -> None:
+        match output:
+            case e.PrepareResponse():
+                assert self.prepared is None, "two prepared responses"
+                self.prepared = output.generation.response_id
+                self.working.add(self.prepared)
+            case e.AdoptResponse():
+                assert output.response_id == self.prepared
+                self.prepared = None
+            case e.StartResponse():
+                assert output.generation.response_id not in self.working
+                assert output.generation.response_id in self.responses, "work for an invisible response"
+                self.working.add(output.generation.response_id)
+            case e.StopResponse():
+                if output.response_id == self.prepared:
+                    self.prepared = None
+            case e.OpenUtterance():
+                assert output.item_id not in self.utterances
+                self.utterances[output.item_id] = "open"
+            case e.Transcribe():
+                assert self.utterances[output.item_id] == "open"
+                assert output.speech_end <= output.end
+                self.asked.append((output.item_id, output.revision))
+            case e.CloseUtterance() | e.DropUtterance():
+                assert self.utterances[output.item_id] == "open"
+                self.utterances[output.item_id] = "over"
+            case _:
+                pass
+
+    def _conversation(self, output: e.Output) -> None:
+        match output:
+            case e.ItemAdded():
+                assert output.item.id not in self.order
+                index = 0 if output.previous_item_id is None else self.order.index(output.previous_item_id) + 1
+                self.order.insert(index, output.item.id)
+            case e.ItemDeleted():
+                self.order.remove(output.item_id)
+            case _:
+                pass
+
+    def _response(self, output: e.Output) -> None:
+        match output:
+            case e.ResponseCreated():
+                assert output.response.id not in self.responses, "created twice"
+                assert output.response.status is e.ResponseStatus.IN_PROGRESS
+                self.responses[output.response.id] = _Response(output.response.conversation != "")
+            case e.OutputItemAdded():
+                response = self._live(output.response_id)
+                assert output.output_index == len(response.items)
+                assert all(item.closed for item in response.items.values()), "an item opened inside another"
+                response.items[output.item.id] = _Item(output.item.kind)
+            case e.OutputTranscriptDelta() | e.OutputTextDelta() | e.FunctionArgumentsDelta():
+                self._part(output).text += output.delta
+                self.spoken[output.item_id] = self._part(output).text
+            case e.OutputAudioDelta():
+                assert output.start == self.sent.get(output.item_id, 0), "a gap in the audio"
+                self._part(output)
+                self.sent[output.item_id] = output.start + output.samples
+            case e.OutputTranscriptDone():
+                assert self._part(output).text == output.transcript
+            case e.OutputTextDone():
+                assert self._part(output).text == output.text
+            case e.FunctionArgumentsDone():
+                assert self._part(output).text == output.arguments
+            case e.OutputItemDone():
+                item = self._live(output.response_id).items[output.item.id]
+                assert not item.closed, "an item closed twice"
+                assert output.item.status is not e.ItemStatus.IN_PROGRESS
+                item.closed = True
+            case e.ResponseDone():
+                response = self._live(output.response.id)
+                assert all(item.closed for item in response.items.values()), "done before its items"
+                assert [item.id for item in output.response.output] == list(response.items)
+                response.done = True
+            case _:
+                pass
+
+    def _live(self, response_id: str) -> _Response:
+        assert response_id in self.responses, "an event before response.created"
+        assert not self.responses[response_id].done, "an event after response.done"
+        return self.responses[response_id]
+
+    def _part(self, output: e.Output) -> _Item:
+        item = self._live(output.response_id).items[output.item_id]  # type: ignore[union-attr]
+        assert not item.closed, "a delta after the item was done"
+        return item
