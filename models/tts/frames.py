@@ -1,0 +1,70 @@
+"""Frames on a pipe between the server and a speech worker: one JSON object each, with bytes behind it.
+
+Layout: two big-endian uint32 (length of the JSON text, length of the payload), the JSON text in ASCII, the payload.
+Both sides read through poll, so that neither waits for ever on a peer that hangs.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import struct
+import time
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+_LENGTHS = struct.Struct(">II")
+_READ_BYTES = 1 << 16
+
+
+class Frame(NamedTuple):
+    """header: the JSON object. payload: what came behind it, often PCM16."""
+
+    header: dict[str, Any]
+    payload: bytes
+
+
+class FramePipe:
+    """Both directions of one connection, over two file descriptors that the caller owns and closes."""
+
+    def __init__(self, read_fd: int, write_fd: int) -> None:
+        self._read_fd = read_fd
+        self._write_fd = write_fd
+        self._buffer = bytearray()
+        self._poll = select.poll()
+        self._poll.register(read_fd, select.POLLIN)
+
+    def send(self, header: Mapping[str, Any], payload: bytes = b"") -> None:
+        """Write one frame, blocking while the pipe is full. Raises BrokenPipeError when nobody reads."""
+        text = json.dumps(header).encode("ascii")
+        data = memoryview(_LENGTHS.pack(len(text), len(payload)) + text + payload)
+        while data:
+            data = data[os.write(self._write_fd, data) :]
+
+    def receive(self, timeout_s: float | None = None) -> Frame:
+        """The next frame. Raises EOFError when the peer is gone, TimeoutError when it says nothing in time."""
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        self._fill(_LENGTHS.size, deadline)
+        text_length, payload_length = _LENGTHS.unpack_from(self._buffer)
+        start = _LENGTHS.size + text_length
+        end = start + payload_length
+        self._fill(end, deadline)
+        header = json.loads(self._buffer[_LENGTHS.size : start])
+        payload = bytes(self._buffer[start:end])
+        del self._buffer[:end]
+        return Frame(header, payload)
+
+    def pending(self) -> bool:
+        """Whether something has arrived (a frame, a part of one, or the end) that is not read yet."""
+        return bool(self._buffer) or bool(self._poll.poll(0))
+
+    def _fill(self, size: int, deadline: float | None) -> None:
+        while len(self._buffer) < size:
+            wait_ms = None if deadline is None else max(0.0, deadline - time.monotonic()) * 1000
+            if not self._poll.poll(wait_ms):
+                raise TimeoutError("no frame in time")
+            data = os.read(self._read_fd, _READ_BYTES)
+            if not data:
+                raise EOFError("the other side closed the pipe")
+            self._buffer += data
