@@ -103,9 +103,9 @@ def _read_truncation(session: Fields, name: str) -> Any:
     truncation.needed("type", truncation.choice("type", ("retention_ratio",)))
     truncation.needed("retention_ratio", truncation.number("retention_ratio", 0, 1))
     limits = truncation.object("token_limits")
-    if limits is not None:
-        limits.integer("post_instructions", 0, 10_000_000)
-    return truncation.values
+    tokens = None if limits is None else limits.integer("post_instructions", 0, 10_000_000)
+    kept = {name: value for name, value in truncation.values.items() if name != "token_limits"}
+    return kept if tokens is None else {**kept, "token_limits": {"post_instructions": tokens}}
 
 
 def _read_include(session: Fields, name: str) -> list[str] | None:
