@@ -20,7 +20,6 @@ from server.runtime.runner import Engines, Runner, Tap
 from server.runtime.stages import StageObserver
 from server.transports.base import AudioAppend
 from server.transports.wire import RealtimeCodec, new_id
-from server.transports.wire_events import Identity
 
 _log = logging.getLogger(__name__)
 
@@ -69,7 +68,7 @@ def router(engines: Engines, settings: RealtimeSettings, admission: Admission, o
 
 
 async def _refuse(websocket: WebSocket, message: str) -> None:
-    codec = RealtimeCodec(Identity("", "", 0))
+    codec = RealtimeCodec("", 0)
     error = e.Error("rate_limit_exceeded", message, type="rate_limit_error")
     for frame in codec.encode(error):
         await websocket.send_text(frame.decode())
@@ -91,7 +90,7 @@ class _Connection:
         self._websocket = websocket
         self._observer = observer
         session = Session(new_id("sess"), settings.config, new_id, policy=settings.policy)
-        self._codec = RealtimeCodec(Identity(model, session.conversation_id, int(wall_clock()) + _SESSION_S))
+        self._codec = RealtimeCodec(model, int(wall_clock()) + _SESSION_S)
         self._runner = Runner(session, engines, self, observer, settings.taps)
 
     async def serve(self) -> None:

@@ -183,6 +183,15 @@ def test_a_retrieved_item_has_its_audio(codec: RealtimeCodec) -> None:
     assert json.loads(codec.encode_retrieved(CALL, None))["item"]["arguments"] == "{}"
 
 
+def test_times_of_a_response_can_be_told_without_disturbing_strict_clients(codec: RealtimeCodec) -> None:
+    done = ev.ResponseDone(view())
+    frame = codec.encode_done(done, {"stt_final": 12.5, "first_segment": None})
+    parsed = MODELS["response.done"].model_validate_json(frame, strict=True)
+    assert extra_fields(parsed) == {".response.kammerton"}
+    assert json.loads(frame)["response"]["kammerton"] == {"timings_ms": {"stt_final": 12.5, "first_segment": None}}
+    assert json.loads(codec.encode_done(done, None))["response"] == encoded(codec, done)["response"]
+
+
 def test_every_event_of_the_core_is_tried_here() -> None:
     assert {type(event) for event in EVENTS} == set(get_args(ev.Event))
 
