@@ -31,21 +31,13 @@ Json = dict[str, Any]
 def session_object(config: SessionConfig, session_id: str, model: str, expires_at: int) -> Json:
     """The whole effective configuration, of a speaking or of a transcription session."""
     extras = config.extras
-    transcribes = extras.get("type") == "transcription"
-    source = {
-        "format": format_object(config.input_format),
-        "transcription": _transcription(config.transcription),
-        "noise_reduction": extras.get(NOISE_REDUCTION),
-        "turn_detection": _turn_detection(config.turn_detection, transcribes),
-        **unknown_extras(extras, "audio.input."),
-    }
-    if transcribes:
+    if extras.get("type") == "transcription":
         return {
             "type": "transcription",
             "object": "realtime.transcription_session",
             "id": session_id,
             "expires_at": expires_at,
-            "audio": {"input": source},
+            "audio": {"input": _audio_input(config, transcribes=True)},
             "include": extras.get("include"),
         }
     session = {
@@ -62,15 +54,7 @@ def session_object(config: SessionConfig, session_id: str, model: str, expires_a
         "truncation": extras.get("truncation") or "auto",
         "prompt": None,
         "expires_at": expires_at,
-        "audio": {
-            "input": source,
-            "output": {
-                "format": format_object(config.output_format),
-                "voice": config.voice,
-                "speed": config.speed,
-                **unknown_extras(extras, "audio.output."),
-            },
-        },
+        "audio": {"input": _audio_input(config, transcribes=False), "output": _audio_output(config)},
         "include": extras.get("include"),
         **unknown_extras(extras, ""),
     }
@@ -79,6 +63,25 @@ def session_object(config: SessionConfig, session_id: str, model: str, expires_a
     if extras.get("reasoning") is not None:
         session["reasoning"] = extras["reasoning"]
     return session
+
+
+def _audio_input(config: SessionConfig, transcribes: bool) -> Json:
+    return {
+        "format": format_object(config.input_format),
+        "transcription": _transcription(config.transcription),
+        "noise_reduction": config.extras.get(NOISE_REDUCTION),
+        "turn_detection": _turn_detection(config.turn_detection, transcribes),
+        **unknown_extras(config.extras, "audio.input."),
+    }
+
+
+def _audio_output(config: SessionConfig) -> Json:
+    return {
+        "format": format_object(config.output_format),
+        "voice": config.voice,
+        "speed": config.speed,
+        **unknown_extras(config.extras, "audio.output."),
+    }
 
 
 def format_object(kind: AudioFormat) -> Json:
