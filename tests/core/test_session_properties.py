@@ -52,9 +52,16 @@ class AnyConversation(RuleBasedStateMachine):
             self.position += FRAME
             self.tell(e.SpeechProbability(self.position, probability))
 
+    def settle_all(self) -> None:
+        for item, revision in self.rules.asked:
+            self.tell(e.TranscriptFinal(item, revision, "hello", "en"))
+        for response in list(self.rules.working):
+            self.tell(e.ResponseFinished(response, e.TokenUsage()))
+
     @rule(hold=st.integers(0, 18), heard=st.booleans(), answer=st.booleans(), more=st.booleans())
     def turn(self, hold: int, heard: bool, answer: bool, more: bool) -> None:
         """What usually happens: speech, a pause, a transcript in it, an answer prepared, the rest of the hold."""
+        self.settle_all()
         self.audio(4, 0.9)
         self.audio(4, 0.0)
         if heard and self.rules.asked:

@@ -1,0 +1,1 @@
+"""Measures any server that speaks the Realtime protocol, as a caller would: from the outside, in samples."""

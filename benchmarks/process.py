@@ -1,0 +1,93 @@
+"""A server under measurement: started, waited for, weighed, stopped. Linux only (/proc)."""
+
+from __future__ import annotations
+
+import os
+import platform
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+_TICKS = os.sysconf("SC_CLK_TCK")
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A running server. ready_s: seconds from start to the first 200 of /readyz."""
+
+    pid: int
+    port: int
+    ready_s: float
+
+    @property
+    def url(self) -> str:
+        return f"ws://127.0.0.1:{self.port}/v1/realtime"
+
+    def cpu_s(self) -> float:
+        """CPU seconds of the process and its children so far, user and system."""
+        return sum((int(f[13]) + int(f[14])) / _TICKS for f in (_stat(pid) for pid in _tree(self.pid)))
+
+    def memory_mb(self) -> float:
+        """Resident memory of the process and its children, in MB; shared pages count in each."""
+        pages = sum(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in _tree(self.pid))
+        return pages * _PAGE / 1e6
+
+
+@contextmanager
+def serve(**environment: str) -> Iterator[Server]:
+    """Run `kammerton serve` on a free port with extra environment; ended with SIGTERM, which must succeed."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "server", "serve", "--profile", "tiny", "--port", str(port)]
+    started = time.monotonic()
+    process = subprocess.Popen(command, env={**os.environ, **environment}, stderr=subprocess.DEVNULL)
+    try:
+        _wait(f"http://127.0.0.1:{port}/readyz", process)
+        yield Server(process.pid, port, time.monotonic() - started)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        if process.wait(30) != 0:
+            raise RuntimeError(f"the server ended with exit code {process.returncode}")
+
+
+def machine() -> str:
+    """What this was measured on, in a line."""
+    names = [
+        line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line
+    ]
+    memory = os.sysconf("SC_PHYS_PAGES") * _PAGE / 2**30
+    return f"{len(names)} x {names[0]}, {memory:.0f} GiB, Python {platform.python_version()}"
+
+
+def _wait(url: str, process: subprocess.Popen[bytes], timeout_s: float = 120) -> None:
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise RuntimeError(f"the server ended at start, exit code {process.returncode}")
+        try:
+            with urllib.request.urlopen(url, timeout=1):
+                return
+        except (urllib.error.URLError, TimeoutError):
+            time.sleep(0.05)
+    raise TimeoutError(f"the server was not ready in {timeout_s} s")
+
+
+def _stat(pid: int) -> list[str]:
+    """The fields of /proc/PID/stat; the second, in brackets, may hold blanks."""
+    head, _, tail = Path(f"/proc/{pid}/stat").read_text().rpartition(")")
+    return [head.split(" ", 1)[0], "", *tail.split()]
+
+
+def _tree(pid: int) -> list[int]:
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [pid, *(grandchild for child in children for grandchild in _tree(int(child)))]
