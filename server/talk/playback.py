@@ -45,4 +45,4 @@ class Playback:
         return np.concatenate([pcm for _, _, pcm in self._pieces] or [np.zeros(0, np.int16)])
 
     def _played(self, start: float, samples: int, at: float) -> int:
-        return min(samples, max(0, int((at - start) * self.rate)))
+        return min(samples, max(0, round((at - start) * self.rate)))
