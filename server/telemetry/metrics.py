@@ -21,8 +21,8 @@ from server.core.events import (
     TranscriptFailed,
 )
 
-STAGES = ("hold", "stt_final", "llm_first_token", "first_segment", "tts_first_audio", "total")
-"""Stages of a turn, each timed from the end of the caller's speech. total: until the first audio leaves the server."""
+STAGES = ("stt_final", "llm_first_token", "first_segment", "tts_first_audio", "response_created")
+"""Stages of a turn, each timed from the end of the caller's speech."""
 
 BUCKETS: Mapping[str, tuple[float, ...]] = {
     "turn_latency_seconds": (

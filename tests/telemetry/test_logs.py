@@ -1,0 +1,151 @@
+"""The log: fields, and personal data only on demand."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from server.core.events import (
+    AudioFormat,
+    ContentPart,
+    Error,
+    InputClock,
+    Item,
+    ItemKind,
+    Output,
+    ResponseDone,
+    ResponseFailed,
+    ResponseStatus,
+    ResponseView,
+    SessionConfig,
+    SessionCreated,
+    SpeechStarted,
+    TranscriptFailed,
+    TranscriptionCompleted,
+)
+from server.settings import LogSettings
+from server.telemetry.logs import configure, log_events
+
+
+@pytest.fixture(autouse=True)
+def _restored_root() -> Iterator[None]:
+    root = logging.getLogger()
+    before = root.handlers[:], root.level
+    yield
+    root.handlers[:], root.level = before
+
+
+def logged(settings: LogSettings, *steps: Any) -> list[str]:
+    stream = io.StringIO()
+    configure(settings, stream)
+    for step in steps:
+        step()
+    return stream.getvalue().splitlines()
+
+
+def say(message: str, level: int = logging.INFO, **fields: object) -> Any:
+    return lambda: logging.getLogger("kammerton.test").log(level, message, extra=fields)
+
+
+ANSWER = ResponseDone(
+    ResponseView(
+        "resp_1",
+        ResponseStatus.COMPLETED,
+        "auto",
+        "audio",
+        "",
+        AudioFormat.PCM,
+        None,
+        None,
+        output=(Item("item_2", ItemKind.MESSAGE, content=(ContentPart("output_audio", "Good day Mr Smith"),)),),
+    )
+)
+CALL: list[Output] = [
+    SessionCreated("sess_1", SessionConfig()),
+    SpeechStarted("item_1", 0),
+    TranscriptionCompleted("item_1", "my name is Smith", 1.0),
+    ANSWER,
+]
+
+
+def test_a_json_line_holds_message_and_fields() -> None:
+    [line] = logged(LogSettings(format="json"), say("door opened", door="front", width=2))
+    entry = json.loads(line)
+    assert entry.pop("time").endswith("+00:00")
+    assert entry == {
+        "level": "info",
+        "logger": "kammerton.test",
+        "message": "door opened",
+        "door": "front",
+        "width": 2,
+    }
+
+
+def test_a_console_line_shows_message_and_fields() -> None:
+    [line] = logged(LogSettings(), say("door opened", door="front gate", width=2, nothing=None))
+    assert line.endswith('info    door opened  door="front gate"  width=2')
+
+
+def test_a_value_cannot_break_out_of_its_line() -> None:
+    steps = [say("heard", text="a\nb\x1b[2J", other="x=1")]
+    [line] = logged(LogSettings(), *steps)
+    assert "\x1b" not in line
+    assert '"x=1"' in line
+
+
+def test_the_level_is_kept() -> None:
+    lines = logged(LogSettings(level="warning"), say("quiet"), say("loud", logging.WARNING))
+    assert [line.endswith("warning loud") for line in lines] == [True]
+
+
+def test_an_exception_is_part_of_its_json_line() -> None:
+    def fail() -> None:
+        try:
+            raise ValueError("broken pipe organ")
+        except ValueError:
+            logging.getLogger("kammerton.test").exception("failed")
+
+    [line] = logged(LogSettings(format="json"), fail)
+    assert "broken pipe organ" in json.loads(line)["exception"]
+
+
+@pytest.mark.parametrize("format", ["json", "console"])
+def test_what_callers_say_is_logged_on_demand_only(format: Any) -> None:
+    def call() -> None:
+        log_events("sess_1", InputClock(0), CALL)
+
+    hidden = "\n".join(logged(LogSettings(format=format), call))
+    assert "caller heard" in hidden
+    assert "response done" in hidden
+    assert "Smith" not in hidden
+    shown = "\n".join(logged(LogSettings(format=format, pii=True), call))
+    assert "my name is Smith" in shown
+    assert "Good day Mr Smith" in shown
+
+
+def test_the_tap_tells_of_failures_and_client_errors() -> None:
+    lines = logged(
+        LogSettings(format="json"),
+        lambda: log_events("sess_1", TranscriptFailed("item_1", 1, "worker died"), []),
+        lambda: log_events("sess_1", ResponseFailed("resp_1", "server_error", "worker died"), []),
+        lambda: log_events("sess_1", InputClock(0), [Error("invalid_value", "no", "session.voice")]),
+    )
+    entries = [json.loads(line) for line in lines]
+    assert [(entry["level"], entry["message"]) for entry in entries] == [
+        ("error", "transcription failed"),
+        ("error", "response failed"),
+        ("warning", "client error"),
+    ]
+    assert entries[0]["reason"] == entries[1]["reason"] == "worker died"
+    assert entries[2]["param"] == "session.voice"
+
+
+def test_frames_and_deltas_leave_no_trace() -> None:
+    assert (
+        logged(LogSettings(level="debug"), lambda: log_events("sess_1", InputClock(0), [SpeechStarted("i", 0)])) == []
+    )

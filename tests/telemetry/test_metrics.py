@@ -1,0 +1,104 @@
+"""The metrics page says what happened in sessions."""
+
+from __future__ import annotations
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from server.core.events import (
+    AudioFormat,
+    Error,
+    InputClock,
+    ResponseDone,
+    ResponseFailed,
+    ResponseStatus,
+    ResponseView,
+    TranscriptFailed,
+)
+from server.telemetry.metrics import BUCKETS, STAGES, Metrics
+
+
+def samples(metrics: Metrics) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+    body, content_type = metrics.page()
+    assert content_type.startswith("text/plain")
+    return {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(body.decode())
+        for sample in family.samples
+    }
+
+
+def done(status: ResponseStatus, reason: str | None = None) -> ResponseDone:
+    return ResponseDone(ResponseView("resp_1", status, "auto", "audio", "", AudioFormat.PCM, None, None, reason=reason))
+
+
+def test_stage_times_fall_into_their_buckets() -> None:
+    metrics = Metrics("1.2.3")
+    metrics.observe_stage("stt_final", 0.12)
+    metrics.observe_stage("stt_final", 0.48)
+    page = samples(metrics)
+    name = "kammerton_turn_latency_seconds"
+    assert page[name + "_count", (("stage", "stt_final"),)] == 2
+    assert page[name + "_sum", (("stage", "stt_final"),)] == 0.6
+    assert page[name + "_bucket", (("le", "0.1"), ("stage", "stt_final"))] == 0
+    assert page[name + "_bucket", (("le", "0.15"), ("stage", "stt_final"))] == 1
+    assert page[name + "_bucket", (("le", "0.5"), ("stage", "stt_final"))] == 2
+
+
+def test_every_stage_is_on_the_page_before_the_first_turn() -> None:
+    page = samples(Metrics("1.2.3"))
+    assert all(page["kammerton_turn_latency_seconds_count", (("stage", stage),)] == 0 for stage in STAGES)
+
+
+def test_buckets_rise() -> None:
+    assert all(list(bounds) == sorted(set(bounds)) for bounds in BUCKETS.values())
+
+
+def test_sessions_are_counted_in_and_out() -> None:
+    metrics = Metrics("1.2.3")
+    metrics.session_opened("realtime")
+    metrics.session_opened("realtime")
+    metrics.session_closed("realtime", "closed", 42.0)
+    metrics.session_refused("realtime")
+    page = samples(metrics)
+    assert page["kammerton_sessions_active", (("door", "realtime"),)] == 1
+    assert page["kammerton_sessions_total", (("door", "realtime"), ("outcome", "closed"))] == 1
+    assert page["kammerton_sessions_total", (("door", "realtime"), ("outcome", "refused"))] == 1
+    assert page["kammerton_session_duration_seconds_sum", ()] == 42
+
+
+def test_the_tap_counts_what_ends_answers() -> None:
+    metrics = Metrics("1.2.3")
+    clock = InputClock(0)
+    metrics("sess_1", clock, [done(ResponseStatus.COMPLETED)])
+    metrics("sess_1", clock, [done(ResponseStatus.CANCELLED, "turn_detected")])
+    metrics("sess_1", clock, [done(ResponseStatus.CANCELLED, "client_cancelled")])
+    metrics("sess_1", ResponseFailed("resp_2", "server_error", "out of words"), [done(ResponseStatus.FAILED)])
+    metrics("sess_1", TranscriptFailed("item_1", 1, "out of ears"), [])
+    metrics("sess_1", clock, [Error("invalid_value", "no"), Error("invalid_value", "no")])
+    page = samples(metrics)
+    assert page["kammerton_responses_total", (("status", "completed"),)] == 1
+    assert page["kammerton_responses_total", (("status", "cancelled"),)] == 2
+    assert page["kammerton_interruptions_total", (("cause", "speech"),)] == 1
+    assert page["kammerton_interruptions_total", (("cause", "client"),)] == 1
+    assert page["kammerton_engine_errors_total", (("work", "response"),)] == 1
+    assert page["kammerton_engine_errors_total", (("work", "transcription"),)] == 1
+    assert page["kammerton_client_errors_total", (("code", "invalid_value"),)] == 2
+
+
+def test_no_label_holds_an_id() -> None:
+    metrics = Metrics("1.2.3")
+    metrics("sess_1", ResponseFailed("resp_2", "c", "m"), [done(ResponseStatus.FAILED), Error("c", "m", None, "evt_1")])
+    page = metrics.page()[0].decode()
+    assert not any(mark in page for mark in ("sess_1", "resp_", "evt_1"))
+
+
+def test_the_build_is_told() -> None:
+    page = samples(Metrics("1.2.3", {"stt": "faster-whisper", "tts": "piper"}))
+    labels = {"llm": "", "stt": "faster-whisper", "tts": "piper", "vad": "", "version": "1.2.3"}
+    assert page["kammerton_build_info", tuple(labels.items())] == 1
+
+
+def test_two_servers_in_one_process_do_not_share_counts() -> None:
+    first, second = Metrics("1"), Metrics("2")
+    first.session_opened("realtime")
+    assert ("kammerton_sessions_active", (("door", "realtime"),)) not in samples(second)
