@@ -1,4 +1,4 @@
-"""Frames on a pipe between the server and a speech worker: one JSON object each, with bytes behind it.
+"""Frames on a socket between the server and a speech worker: one JSON object each, with bytes behind it.
 
 Layout: two big-endian uint32 (length of the JSON text, length of the payload), the JSON text in ASCII, the payload.
 Both sides read through poll, so that neither waits for ever on a peer that hangs.
@@ -26,24 +26,24 @@ class Frame(NamedTuple):
 
 
 class FramePipe:
-    """Both directions of one connection, over two file descriptors that the caller owns and closes."""
+    """One end of a stream socket, given by its file descriptor, which the caller owns and closes."""
 
-    def __init__(self, read_fd: int, write_fd: int) -> None:
-        self._read_fd = read_fd
-        self._write_fd = write_fd
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
         self._buffer = bytearray()
         self._poll = select.poll()
-        self._poll.register(read_fd, select.POLLIN)
+        self._poll.register(fd, select.POLLIN)
 
     def send(self, header: Mapping[str, Any], payload: bytes = b"") -> None:
-        """Write one frame, blocking while the pipe is full. Raises BrokenPipeError when nobody reads."""
+        """Write one frame, blocking while the socket is full. Raises OSError when the peer is gone."""
         text = json.dumps(header).encode("ascii")
         data = memoryview(_LENGTHS.pack(len(text), len(payload)) + text + payload)
         while data:
-            data = data[os.write(self._write_fd, data) :]
+            data = data[os.write(self._fd, data) :]
 
     def receive(self, timeout_s: float | None = None) -> Frame:
-        """The next frame. Raises EOFError when the peer is gone, TimeoutError when it says nothing in time."""
+        """The next frame. Raises EOFError or OSError when the peer is gone, TimeoutError (an OSError) when it says
+        nothing in time, ValueError for what is no frame."""
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         self._fill(_LENGTHS.size, deadline)
         text_length, payload_length = _LENGTHS.unpack_from(self._buffer)
@@ -64,7 +64,7 @@ class FramePipe:
             wait_ms = None if deadline is None else max(0.0, deadline - time.monotonic()) * 1000
             if not self._poll.poll(wait_ms):
                 raise TimeoutError("no frame in time")
-            data = os.read(self._read_fd, _READ_BYTES)
+            data = os.read(self._fd, _READ_BYTES)
             if not data:
-                raise EOFError("the other side closed the pipe")
+                raise EOFError("the other side has gone")
             self._buffer += data

@@ -53,6 +53,11 @@ class Piper:
         """Process ids of the workers that are up."""
         return self._pool.pids
 
+    @property
+    def busy(self) -> int:
+        """How many texts a worker has in hand now; others wait in line or for their listener."""
+        return self._pool.busy
+
     def voice_for(self, wanted: str, language: str | None) -> Voice:
         """See ``Synthesizer.voice_for``. language: ISO 639-1, also with a region behind it ("de-AT")."""
         spoken = None if language is None else language.replace("_", "-").split("-")[0].lower()

@@ -1,12 +1,12 @@
-"""Piper, in a process of its own: ``python -m models.tts.piper_worker VOICE.onnx ...``
+"""Piper, in a process of its own: ``python -m models.tts.piper_worker SOCKET VOICE.onnx ...``
 
 This file is the boundary to piper-tts, which is licensed GPL-3.0-or-later and carries espeak-ng; Kammerton itself is
 Apache-2.0. It is the only file that imports ``piper``, the server never imports this file, and the two processes share
-nothing but frames on a pipe (models/tts/frames.py).
+nothing but frames on a socket (models/tts/frames.py), whose inherited file descriptor is the first argument.
 
-On standard input: ``speak`` {id, voice, text, speed, step} asks for piece number ``step`` of the text (a sentence, as
-a rule); ``cancel`` {id} stops it between two chunks. The end of input ends the process.
-On what was standard output: ``ready`` once, or ``failed`` {file, reason}; then for each ``speak`` any number of
+The server sends: ``speak`` {id, voice, text, speed, step} asks for piece number ``step`` of the text (a sentence, as
+a rule); ``cancel`` {id} stops it between two chunks. When it closes the socket, the process ends.
+The worker sends: ``ready`` once, or ``failed`` {file, reason}; then for each ``speak`` any number of
 ``audio`` {words: [[text_end, end], ...]} with PCM16 behind them (end counts samples of this piece), and one ``done``
 {last} or ``error`` {reason}.
 """
@@ -14,7 +14,6 @@ On what was standard output: ``ready`` once, or ``failed`` {file, reason}; then 
 from __future__ import annotations
 
 import ctypes
-import os
 import signal
 import sys
 import traceback
@@ -135,13 +134,13 @@ def serve(pipe: FramePipe, voices: Mapping[str, WorkerVoice]) -> None:
     while True:
         try:
             request = pipe.receive().header
-        except EOFError:
+        except (EOFError, ConnectionError):
             return
         if request["op"] == "speak":
             try:
                 last = _answer(pipe, voices[request["voice"]], request)
                 pipe.send({"op": "done", "last": last})
-            except BrokenPipeError:
+            except ConnectionError:
                 return
             except Exception as error:
                 # One text that a voice chokes on must not take the worker away from everybody else.
@@ -167,22 +166,12 @@ def _end_with_parent() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def _take_pipe() -> FramePipe:
-    """The frames' pipe on private descriptors; what libraries print goes to standard error from here on."""
-    read_fd, write_fd = os.dup(0), os.dup(1)
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nothing, 0)
-    os.close(nothing)
-    os.dup2(2, 1)
-    return FramePipe(read_fd, write_fd)
-
-
-def main(models: Sequence[str]) -> int:
+def main(socket: str, *models: str) -> int:
     """Load the voices, say so, serve. Exit status 1 when a voice cannot be loaded."""
     _end_with_parent()
     # Ctrl-C reaches the whole process group; the server decides when its workers end.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    pipe = _take_pipe()
+    pipe = FramePipe(int(socket))
     voices = {}
     for model in models:
         try:
@@ -196,4 +185,4 @@ def main(models: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main(*sys.argv[1:]))

@@ -66,9 +66,9 @@ def _pieces(phonemes: list[str], words: list[tuple[int, int]]) -> list[Piece]:
 def _cut(phonemes: list[str], start: int) -> int:
     if len(phonemes) - start <= _MAX_PHONEMES:
         return len(phonemes)
-    window = range(start + _MAX_PHONEMES - 1, start + _MIN_PHONEMES, -1)
+    window = range(start + _MAX_PHONEMES - 2, start + _MIN_PHONEMES, -1)
     for marks in (",;:", " "):
         for index in window:
             if phonemes[index] in marks:
-                return index + 1
+                return index + 2 if phonemes[index + 1] == " " else index + 1
     return start + _MAX_PHONEMES

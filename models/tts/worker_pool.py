@@ -83,6 +83,12 @@ class WorkerPool:
         with self._changed:
             return [process.pid for process in self._processes]
 
+    @property
+    def busy(self) -> int:
+        """How many texts a worker has in hand now."""
+        with self._changed:
+            return sum(job.process is not None for job in self._jobs)
+
     def start(self) -> None:
         """Start all workers and wait until they are ready. Raises WeightsError or EngineError; then none is left."""
         for thread in self._threads:

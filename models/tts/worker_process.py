@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -24,7 +25,7 @@ _ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THR
 
 
 class WorkerProcess:
-    """A running ``python -m module`` that has said ``ready``.
+    """A running ``python -m module SOCKET PATH ...`` that has said ``ready``. What it prints is logged.
 
     Must be made in a thread that lives as long as the process shall: the kernel ends the process with that thread.
     engine: name for errors. at_end: called from another thread when the process has closed its output.
@@ -34,25 +35,27 @@ class WorkerProcess:
     def __init__(self, module: str, paths: Sequence[Path], engine: str, at_end: Callable[[], None]) -> None:
         self._at_end = at_end
         try:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", module, *map(str, paths)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                bufsize=0,
-                env={**os.environ, **_ONE_THREAD, "PYTHONPATH": _search_path()},
-            )
+            self._socket, theirs = socket.socketpair()
+            with theirs:
+                self._process = subprocess.Popen(
+                    [sys.executable, "-m", module, str(theirs.fileno()), *map(str, paths)],
+                    pass_fds=[theirs.fileno()],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.STDOUT,
+                    bufsize=0,
+                    env={**os.environ, **_ONE_THREAD, "PYTHONPATH": _search_path()},
+                )
         except OSError as error:
             raise EngineError(engine, f"the speech worker did not start ({error})", retryable=True) from error
-        assert self._process.stdin
-        assert self._process.stdout
         self.pid = self._process.pid
-        self._pipe = FramePipe(self._process.stdout.fileno(), self._process.stdin.fileno())
+        self._pipe = FramePipe(self._socket.fileno())
         self._send_lock = threading.Lock()
         self._ended = threading.Event()
         self._reaped = False
-        self._errors = threading.Thread(target=self._forward_errors, name=f"{engine}-stderr", daemon=True)
-        self._errors.start()
+        self._last_line = ""
+        self._chatter = threading.Thread(target=self._log_chatter, name=f"{engine}-log", daemon=True)
+        self._chatter.start()
         try:
             self._greet(engine)
         except BaseException:
@@ -62,8 +65,11 @@ class WorkerProcess:
     def _greet(self, engine: str) -> None:
         try:
             first = self._pipe.receive(_START_S).header
-        except (EOFError, TimeoutError, OSError) as error:
-            raise EngineError(engine, f"the speech worker did not start ({error})", retryable=True) from error
+        except (EOFError, OSError, ValueError) as error:
+            self._process.kill()
+            self._chatter.join()
+            reason = self._last_line or error
+            raise EngineError(engine, f"the speech worker did not start ({reason})", retryable=True) from error
         if first["op"] == "failed":
             raise damaged(engine, Path(first["file"]), f"it cannot be loaded ({first['reason']})")
 
@@ -79,7 +85,7 @@ class WorkerProcess:
             self._pipe.send(header)
 
     def receive(self, timeout_s: float) -> Frame:
-        """The next answer. Raises EOFError, TimeoutError."""
+        """The next answer. Raises what FramePipe.receive does."""
         return self._pipe.receive(timeout_s)
 
     def kill(self) -> None:
@@ -90,17 +96,18 @@ class WorkerProcess:
         """End the process and wait until nothing of it is left."""
         self._process.kill()
         self._process.wait()
-        self._errors.join()
+        self._chatter.join()
         with self._send_lock:
             self._reaped = True
-            for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
-                if stream is not None:
-                    stream.close()
+            self._socket.close()
 
-    def _forward_errors(self) -> None:
-        assert self._process.stderr
-        for line in self._process.stderr:
-            _log.warning("speech worker: %s", line.decode("utf-8", "replace").rstrip())
+    def _log_chatter(self) -> None:
+        """Whatever the process and its libraries print; the end of it is the end of the process."""
+        assert self._process.stdout
+        with self._process.stdout as lines:
+            for line in lines:
+                self._last_line = line.decode("utf-8", "replace").rstrip()
+                _log.warning("speech worker: %s", self._last_line)
         self._ended.set()
         self._at_end()
 
