@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import importlib.metadata
+import socket
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -62,6 +63,8 @@ def serve(
             errno.EACCES: f"not allowed to listen on {where}; ports from 1024 on are free to all",
             errno.EADDRNOTAVAIL: f"{settings.server.host} is no address of this machine; choose another with --host",
         }
+        if isinstance(error, socket.gaierror):
+            raise _RefusedError(reasons[errno.EADDRNOTAVAIL]) from None
         if error.errno not in reasons:
             raise
         raise _RefusedError(reasons[error.errno]) from None

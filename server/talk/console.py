@@ -38,15 +38,16 @@ class Screen:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._line: tuple[str, str] | None = None
-        self._shown: set[str] = set()
+        self._shown: dict[str, str] = {}
 
     def show(self, event: Mapping[str, Any]) -> None:
         kind, item_id = event["type"], event.get("item_id", "")
         if kind == _TRANSCRIPTION + "delta":
-            self._shown.add(item_id)
-            self._write("caller", item_id, event.get("delta", ""))
-        elif kind == _TRANSCRIPTION + "completed" and item_id not in self._shown:
-            self._write("caller", item_id, event["transcript"])
+            delta = event.get("delta", "")
+            self._shown[item_id] = self._shown.get(item_id, "") + delta
+            self._write("caller", item_id, delta)
+        elif kind == _TRANSCRIPTION + "completed":
+            self._complete(item_id, event["transcript"])
         elif kind in _ANSWER:
             self._write("answer", item_id, event["delta"])
         elif kind == "response.function_call_arguments.done":
@@ -60,6 +61,15 @@ class Screen:
         if report.error:
             self._console.print(f"[red]The answer failed: {escape(report.error)}")
         self._console.print(times(report.timings_ms))
+
+    def _complete(self, item_id: str, transcript: str) -> None:
+        """Add what the deltas left out; say it all again if they were not its beginning."""
+        shown = self._shown.pop(item_id, "")
+        if not transcript.startswith(shown):
+            self._end_line()
+            shown = ""
+        if len(transcript) > len(shown):
+            self._write("caller", item_id, transcript[len(shown) :])
 
     def _write(self, who: str, item_id: str, text: str) -> None:
         if self._line != (who, item_id):

@@ -1,0 +1,184 @@
+"""The `kammerton` command as a user types it: exit codes, and one clear line for what can be mended."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from models.audio import read_wav, write_wav
+from tests.cli.realtime_peer import STAGES, Peer, serving, tone
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def command(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("KAMMERTON_")}
+    return subprocess.run(
+        [sys.executable, "-m", "server", *map(str, arguments)],
+        cwd=ROOT,
+        env={**inherited, **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+async def command_async(*arguments: object) -> tuple[int, str, str]:
+    """Like ``command``, while the test's own server answers."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "server", *map(str, arguments)),
+        cwd=ROOT,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, err = await process.communicate()
+    return process.returncode or 0, out.decode(), err.decode()
+
+
+def refused(done: subprocess.CompletedProcess[str], *hints: str) -> None:
+    """Exit code 2, nothing on standard output, one line on standard error that holds the hints."""
+    assert (done.returncode, done.stdout) == (2, ""), done.stderr
+    [line] = done.stderr.splitlines()
+    assert line.startswith("kammerton: ")
+    assert all(hint in line for hint in hints), line
+
+
+@pytest.fixture
+def question(tmp_path: Path) -> Path:
+    path = tmp_path / "question.wav"
+    write_wav(path, tone(150, 16_000), 16_000)
+    return path
+
+
+def test_version_is_the_one_of_the_project() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert command("version").stdout.strip() == project["version"]
+
+
+def test_serve_refuses_an_unknown_profile() -> None:
+    refused(command("serve", "--profile", "giant"), "giant", "tiny")
+
+
+def test_serve_refuses_a_bad_setting() -> None:
+    refused(command("serve", "--port", "http"), "server.port", "http")
+    refused(command("serve", KAMMERTON_SERVER__PROT="1"), "KAMMERTON_SERVER__PROT", "KAMMERTON_SERVER__PORT")
+    refused(command("serve", "--config", "nowhere.toml"), "nowhere.toml")
+
+
+def test_serve_refuses_a_port_in_use() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        refused(command("serve", "--profile", "tiny", "--port", port), f"port {port}", "in use", "--port")
+
+
+def test_serve_refuses_an_address_of_another_machine() -> None:
+    refused(command("serve", "--profile", "tiny", "--host", "192.0.2.1"), "192.0.2.1", "--host")
+
+
+def test_talk_without_a_server_says_how_to_start_one(question: Path) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        url = f"ws://127.0.0.1:{unused.getsockname()[1]}/v1/realtime"
+    refused(command("talk", question, "--url", url), url, "kammerton serve")
+
+
+def test_talk_refuses_what_it_cannot_use(question: Path, tmp_path: Path) -> None:
+    text = tmp_path / "text.wav"
+    text.write_text("no sound at all")
+    refused(command("talk", tmp_path / "missing.wav"), "missing.wav", "No such file")
+    refused(command("talk", text), "text.wav")
+    refused(command("talk", question, "--format", "opus"), "opus", "ulaw")
+    refused(command("talk", question, "--url", "http://127.0.0.1"), "http://127.0.0.1", "ws://")
+    refused(command("talk", question, "--tools", tmp_path / "missing.json"), "missing.json")
+    refused(command("talk", question, "--tool-result", "hours"), "--tool-result", "name=json")
+
+
+async def test_talk_prints_words_and_times_and_writes_what_it_heard(question: Path, tmp_path: Path) -> None:
+    out = tmp_path / "answer.wav"
+    async with serving(Peer(details={"kammerton": {"timings_ms": STAGES}})) as peer:
+        code, shown, errors = await command_async("talk", question, "--out", out, "--url", peer.url)
+    assert (code, errors) == (0, "")
+    assert "caller  question 0" in shown
+    assert "answer  answer 0" in shown
+    assert "first token" in shown
+    assert "voice to voice beyond the hold" in shown
+    heard, rate = read_wav(out)
+    assert rate == 24_000
+    assert np.array_equal(heard, np.concatenate(peer.spoken))
+
+
+async def test_talk_prints_one_json_object_a_turn(question: Path) -> None:
+    async with serving(Peer()) as peer:
+        code, shown, _ = await command_async("talk", question, question, "--json", "--url", peer.url)
+    turns = [json.loads(line) for line in shown.splitlines()]
+    assert code == 0
+    assert [(turn["user"], turn["assistant"]) for turn in turns] == [
+        ("question 0", "answer 0"),
+        ("question 1", "answer 1"),
+    ]
+    assert list(turns[0]) == ["user", "assistant", "tool_calls", "timings_ms"]
+    times = ["hold", "stt_final", "llm_first_token", "first_segment", "tts_first_audio", "voice_to_voice"]
+    assert list(turns[0]["timings_ms"]) == times
+
+
+async def test_talk_shows_a_call_that_nobody_answers(question: Path, tmp_path: Path) -> None:
+    tools = tmp_path / "tools.json"
+    tools.write_text('[{"type": "function", "function": {"name": "opening_hours"}}]')
+    async with serving(Peer()) as peer:
+        code, shown, _ = await command_async("talk", question, "--tools", tools, "--url", peer.url)
+    assert code == 0
+    assert 'opening_hours {"day": "friday"}' in shown
+    assert "--tool-result" in shown
+
+
+async def test_talk_ends_with_1_when_the_conversation_breaks_off(question: Path) -> None:
+    async with serving(Peer(hang_up=True)) as peer:
+        code, _, errors = await command_async("talk", question, "--url", peer.url)
+    assert code == 1
+    assert errors.startswith("kammerton: the server closed the connection (1011")
+
+
+async def test_talk_ends_with_1_when_an_answer_failed(question: Path) -> None:
+    failed = {"status": "failed", "status_details": {"type": "failed", "error": {"message": "no speech today"}}}
+    async with serving(Peer(fault={"type": "response.done", "response": failed})) as peer:
+        code, shown, _ = await command_async("talk", question, "--json", "--url", peer.url)
+    assert code == 1
+    assert json.loads(shown)["error"] == "no speech today"
+
+
+def test_check_shows_settings_models_and_what_leaves(tmp_path: Path) -> None:
+    config = tmp_path / "kammerton.toml"
+    config.write_text("[server]\nmax_sessions = 7\n")
+    done = command("check", "--config", config, "--profile", "tiny", KAMMERTON_TURNS__SOFT_END_MS="128", COLUMNS="200")
+    assert done.returncode == 0, done.stderr
+    lines = {tuple(line.split()) for line in done.stdout.splitlines()}
+    assert ("profile", "tiny", "command", "line") in lines
+    assert ("server.max_sessions", "7", "file", str(config)) in lines
+    assert ("turns.soft_end_ms", "128", "environment") in lines
+    assert ("server.port", "8080", "default") in lines
+    assert "MIT" in done.stdout
+    assert "Nothing leaves this machine" in done.stdout
+
+
+def test_check_refuses_an_unknown_profile() -> None:
+    done = command("check", "--profile", "giant")
+    assert done.returncode == 2
+    assert "giant" in done.stderr.splitlines()[0]
+
+
+def test_models_list_names_every_profile_and_what_is_on_disk(tmp_path: Path) -> None:
+    done = command("models", "list", "--weights-dir", tmp_path, COLUMNS="200")
+    assert done.returncode == 0, done.stderr
+    assert all(profile in done.stdout for profile in ("tiny", "cpu", "gpu"))
