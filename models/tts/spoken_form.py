@@ -1,8 +1,8 @@
 """How pieces of a text are to be read where espeak's own reading goes wrong.
 
 espeak takes a full stop before a capital or a digit for the end of a sentence ("Dr. Müller", "am 25. Mai": two
-sentences with a pause between), and reads clock times digit by digit ("ten zero zero"). Each piece of text
-keeps a spoken form of its own, so that offsets in the text stay known.
+sentences with a pause between), reads clock times digit by digit ("ten zero zero") and telephone numbers in millions.
+Each piece of text keeps a spoken form of its own, so that offsets in the text stay known.
 """
 
 from __future__ import annotations
@@ -46,6 +46,7 @@ _OPENING = "\"'([\u00ab\u00bb\u2018\u2019\u201a\u201c\u201d\u201e"
 
 _MONTH = re.compile(r"(Januar|Jänner|Februar|März|April|Mai|Juni|Juli|August|September|Oktober|November|Dezember)\b")
 _DAY = re.compile(r"([12]?\d|3[01])\.")
+_LONG_NUMBER = re.compile(r"(\W*)(\d{7,}(?<!000))(\W*)")
 _TIME = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)(\W*)")
 _ONES = ["", "ein", "zwei", "drei", "vier", "fünf", "sechs", "sieben", "acht", "neun", "zehn", "elf", "zwölf"]
 _IRREGULAR_DAYS = {1: "erste", 3: "dritte", 7: "siebte", 8: "achte", 16: "sechzehnte", 17: "siebzehnte"}
@@ -54,12 +55,17 @@ _IRREGULAR_DAYS = {1: "erste", 3: "dritte", 7: "siebte", 8: "achte", 16: "sechze
 def spoken_forms(tokens: Sequence[str], language: str) -> list[str]:
     """The spoken form of each token (text between blanks); mostly the token itself. language: ISO 639-1."""
     rules = {"en": _read_english, "de": _read_german}.get(language)
-    forms = list(tokens)
+    forms = [_digit_by_digit(token) for token in tokens]
     if rules is None:
         return forms
     for index in range(len(tokens)):
         rules(forms, tokens, index)
     return forms
+
+
+def _digit_by_digit(token: str) -> str:
+    number = _LONG_NUMBER.fullmatch(token)
+    return token if number is None else f"{number[1]}{' '.join(number[2])}{number[3]}"
 
 
 def _read_english(forms: list[str], tokens: Sequence[str], index: int) -> None:

@@ -30,8 +30,8 @@ def find_voices(folder: Path, engine: str) -> list[VoiceFile]:
 
 
 def damaged(engine: str, path: Path, reason: str) -> WeightsError:
-    """The error that says what is wrong with a file of a voice and what mends it."""
-    return WeightsError(engine, f"{path}: {reason}; fetch the voice again with `kammerton models fetch`")
+    """The error that says what is wrong with a file of a voice."""
+    return WeightsError(engine, f"{path}: {reason}")
 
 
 def read_description(model: Path) -> dict[str, Any]:

@@ -110,6 +110,7 @@ def test_a_sentence_of_any_length_is_aligned() -> None:
         ("de", "um 14:30 Uhr, 9:00 Uhr. Um 8:15!", "um 14 Uhr 30, 9 Uhr. Um 8 Uhr 15!"),
         ("de", "„Prof. Dr. Hans, z.B. Nr. 5, ca. 3", "„Professor Doktor Hans, zum Beispiel Nummer 5, zirka 3"),
         ("fr", "Dr. Dupont à 10:00", "Dr. Dupont à 10:00"),
+        ("en", "Call +491701234567, not 5000000.", "Call +4 9 1 7 0 1 2 3 4 5 6 7, not 5000000."),
     ],
 )
 def test_short_forms_are_read_as_people_read_them(language: str, text: str, expected: str) -> None:
