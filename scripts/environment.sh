@@ -15,13 +15,17 @@ find_python() {
     done
 }
 
-# make_environment NAME REQUIREMENT: .venv holds the REQUIREMENT (". " with or without extras). NAME names its stamp,
-# which says for which pyproject.toml, Python and folder that was done: a second start installs nothing.
+# The environment is whole and was made for this folder: one that was moved has programs that point nowhere.
+environment_stands() {
+    [ "$(cat "$venv/.made-for" 2>/dev/null)" = "$root" ] && "$venv/bin/python" -c '' 2>/dev/null
+}
+
+# make_environment NAME REQUIREMENT: .venv holds the REQUIREMENT ("." with or without extras). NAME names its stamp,
+# which says for which pyproject.toml that was done: a second start installs nothing.
 make_environment() {
     local name=$1 requirement=$2 stamp="$venv/.installed-$1" state python
-    state="$root $(cksum <"$root/pyproject.toml")"
-    if [ -x "$venv/bin/python" ] && "$venv/bin/python" -c '' 2>/dev/null &&
-        [ "$(cat "$stamp" 2>/dev/null)" = "$state" ]; then
+    state=$(cksum <"$root/pyproject.toml")
+    if environment_stands && [ "$(cat "$stamp" 2>/dev/null)" = "$state" ]; then
         return
     fi
     python=$(find_python)
@@ -31,14 +35,13 @@ make_environment() {
     fi
     echo "Installing Kammerton ($name) into .venv; this is done once and takes a minute or two ..." >&2
     if command -v uv >/dev/null; then
-        [ -x "$venv/bin/python" ] && "$venv/bin/python" -c '' 2>/dev/null ||
-            uv venv --quiet --seed --clear --python "${python:->=3.11}" "$venv" || return
+        environment_stands || uv venv --quiet --seed --clear --python "${python:->=3.11}" "$venv" || return
         (cd "$root" && uv pip install --quiet --python "$venv/bin/python" --editable "$requirement") || return
     else
-        [ -x "$venv/bin/pip" ] && "$venv/bin/python" -c '' 2>/dev/null ||
-            "$python" -m venv --clear "$venv" || return
+        environment_stands || "$python" -m venv --clear "$venv" || return
         (cd "$root" && "$venv/bin/python" -m pip install --quiet --disable-pip-version-check \
             --editable "$requirement") || return
     fi
+    echo "$root" >"$venv/.made-for"
     echo "$state" >"$stamp"
 }
