@@ -66,7 +66,7 @@ class ChatTemplate:
                 tools=[_tool(tool) for tool in tools] or None,
                 add_generation_prompt=add_generation_prompt,
             )
-        except jinja2.TemplateError as error:
+        except (jinja2.TemplateError, TypeError, ValueError, LookupError) as error:
             raise EngineError(self._name, f"the chat template refuses the conversation: {error}") from error
 
     def _as_dicts(self, messages: Sequence[ChatMessage]) -> list[dict[str, Any]]:
