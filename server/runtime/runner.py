@@ -167,8 +167,7 @@ class Runner:
                 case e.StartResponse():
                     self._start(output.generation, prepared=False)
                 case e.AdoptResponse():
-                    self._work[output.response_id][0].adopted.set()
-                    self._stopwatch.adopted()
+                    self._adopt(output.response_id)
                 case e.StopResponse():
                     self._stop_work(output.response_id)
                 case e.ClearPlayout():
@@ -284,6 +283,12 @@ class Runner:
         task = self._spawn(self._cascade.run(work))
         self._work[generation.response_id] = work, task
         task.add_done_callback(lambda _: self._work.pop(generation.response_id, None))
+
+    def _adopt(self, response_id: str) -> None:
+        self._stopwatch.adopted()
+        # A short answer, or a call without words, may be complete before the hold is over.
+        if response_id in self._work:
+            self._work[response_id][0].adopted.set()
 
     def _stop_work(self, response_id: str) -> None:
         self._stopwatch.drop(response_id)

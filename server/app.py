@@ -1,0 +1,154 @@
+"""Composition root: the only file that knows every room. From Settings to a running server, and back down."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.metadata
+import logging
+import signal
+import socket
+import time
+from collections.abc import AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+
+import numpy as np
+import uvicorn
+from fastapi import FastAPI
+
+from models import catalog
+from models.base import ChatMessage, ChatRequest, VoiceError
+from server.core.events import SessionConfig
+from server.core.turns import TurnPolicy
+from server.runtime.admission import Admission
+from server.runtime.runner import Engines
+from server.settings import Settings
+from server.telemetry.logs import log_events
+from server.telemetry.metrics import Metrics
+from server.transports import openai_realtime, status
+from server.transports.status import ModelEntry
+
+_log = logging.getLogger(__name__)
+
+_MAX_FRAME = 32 * 1024 * 1024
+"""Over the largest append that a client may send (15 MiB of base64), so that a larger one is answered, not cut off."""
+_PING_S = 20.0
+_DRAIN_S = 5
+
+
+def serve(settings: Settings) -> None:
+    """Run until SIGTERM or SIGINT.
+
+    Raises CatalogError or WeightsError when the models cannot be run, OSError when the port cannot be had; both before
+    anything is loaded.
+    """
+    resolved = catalog.resolve(settings.profile, settings.weights_dir)
+    catalog.verify(resolved)
+    with _listen(settings) as listener:
+        engines = catalog.load(
+            resolved,
+            threads={"stt": settings.engines.stt_threads, "llm": settings.engines.llm_threads},
+            workers={"tts": settings.engines.tts_workers},
+        )
+        address = "http://{}:{}".format(*listener.getsockname()[:2])
+        _log.info("listening", extra={"address": address, "profile": resolved.name, "why": resolved.reason})
+        server = uvicorn.Server(
+            uvicorn.Config(
+                build(settings, engines, resolved),
+                ws="websockets-sansio",
+                ws_max_size=_MAX_FRAME,
+                ws_ping_interval=_PING_S,
+                ws_per_message_deflate=False,
+                timeout_graceful_shutdown=_DRAIN_S,
+                log_config=None,
+                access_log=False,
+            )
+        )
+        # uvicorn raises the signal that ended it once more when it is done: by then it has had its effect.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: None)
+        server.run([listener])
+
+
+def _listen(settings: Settings) -> socket.socket:
+    host, port = settings.server.host, settings.server.port
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(1024)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def build(settings: Settings, engines: Engines, resolved: catalog.ResolvedProfile) -> FastAPI:
+    """The application over loaded engines. Its lifespan warms them up, and closes them at the end."""
+    names = {"vad": engines.vad.name, "stt": engines.stt.name, "llm": engines.llm.name, "tts": engines.tts.name}
+    version = importlib.metadata.version("kammerton")
+    metrics = Metrics(version, names)
+    admission = Admission(settings.server.max_sessions)
+    waiting_for = {"engines": "engines are warming up"}
+
+    async def warm() -> None:
+        try:
+            await _warm_up(engines, settings)
+        except VoiceError as error:
+            waiting_for["engines"] = f"warm-up failed: {error}"
+            _log.exception("warm-up failed")
+        else:
+            waiting_for.clear()
+            _log.info("ready")
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        warming = asyncio.create_task(warm())
+        yield
+        warming.cancel()
+        admission.draining = True
+        for engine in (engines.vad, engines.stt, engines.llm, engines.tts):
+            await engine.close()
+
+    def missing() -> str | None:
+        if admission.draining:
+            return "shutting down"
+        return waiting_for.get("engines")
+
+    app = FastAPI(title="Kammerton", version=version, lifespan=lifespan, docs_url=None, redoc_url=None)
+    door = openai_realtime.RealtimeSettings(
+        config=SessionConfig(
+            instructions=settings.agent.instructions,
+            voice=settings.agent.voice,
+            language=settings.agent.language or None,
+        ),
+        policy=TurnPolicy(settings.turns.prepare, settings.turns.soft_end_ms, settings.turns.max_prepares),
+        taps=(metrics, log_events),
+    )
+    started = int(time.time())
+    listed = [ModelEntry("kammerton", started, "kammerton")]
+    listed += [ModelEntry(name, started, kind) for kind, name in names.items()]
+    app.include_router(status.router(missing, listed, metrics.page if settings.metrics.enabled else None))
+    app.include_router(openai_realtime.router(engines, door, admission, metrics))
+    return app
+
+
+async def _warm_up(engines: Engines, settings: Settings) -> None:
+    """Have every engine answer once, and the default instructions read, so that the first caller waits for none of
+    that. Raises the error of the engine that does not answer."""
+    second = (np.random.default_rng(0).standard_normal(16_000) * 300).astype(np.int16)
+    await engines.vad.open(16_000).push(second)
+    utterance = engines.stt.open()
+    utterance.push(second)
+    await utterance.final()
+    utterance.close()
+    request = ChatRequest(
+        [ChatMessage("system", settings.agent.instructions), ChatMessage("user", "Hello")], max_tokens=1
+    )
+    async with aclosing(engines.llm.stream(request)) as deltas:
+        async for _ in deltas:
+            pass
+    for voice in engines.tts.voices:
+        async with aclosing(engines.tts.synthesize("Hello.", voice)) as chunks:
+            async for _ in chunks:
+                pass

@@ -1,0 +1,85 @@
+"""The real server, as a process of its own, and the official SDK to talk to it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.call import Caller
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running server on the bundled models."""
+
+    process: subprocess.Popen[str]
+    base_url: str
+
+    def get(self, path: str) -> tuple[int, str]:
+        """Status and body of a GET."""
+        try:
+            with urllib.request.urlopen(self.base_url + path, timeout=30) as response:
+                return response.status, response.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read().decode()
+
+    def caller(self, **session: object) -> Caller:
+        """An SDK client; keyword arguments are its session configuration."""
+        return Caller(self.base_url, session)
+
+
+def start(**environment: str) -> Server:
+    """Run `kammerton serve` on a free port and wait until it listens; its log is JSON on standard error."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "server", "serve", "--profile", "tiny", "--port", "0"],
+        cwd=ROOT,
+        env={**os.environ, "KAMMERTON_LOG__FORMAT": "json", "HF_HUB_OFFLINE": "1", **environment},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    address = ""
+    for line in process.stderr:
+        entry = json.loads(line)
+        address = entry.get("address", address)
+        if entry["message"] == "ready":
+            return Server(process, address)
+    raise RuntimeError(f"the server ended with exit code {process.wait()}")
+
+
+def stop(server: Server) -> int:
+    """SIGTERM; the exit code."""
+    server.process.send_signal(signal.SIGTERM)
+    assert server.process.stderr is not None
+    server.process.stderr.read()
+    server.process.stderr.close()
+    return server.process.wait(60)
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Server]:
+    """One server for all tests that do it no harm."""
+    running = start()
+    yield running
+    assert stop(running) == 0
+
+
+@pytest.fixture
+def own_server() -> Iterator[Server]:
+    """A server that the test may break."""
+    running = start()
+    yield running
+    stop(running)

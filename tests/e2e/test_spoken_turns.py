@@ -1,0 +1,186 @@
+"""A spoken question gets a spoken answer: official SDK, real engines, real speech."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from models.audio import rms_dbfs
+from tests.e2e.call import Turn
+from tests.e2e.conftest import Server
+from tests.models.speech import noise, silence, speak
+
+TOOLS = [
+    {"type": "function", **entry["function"]}
+    for entry in json.loads(
+        (Path(__file__).parents[2] / "models" / "bundled" / "llm" / "tiny" / "tools.json").read_text()
+    )
+]
+ULAW = {"input": {"format": {"type": "audio/pcmu"}}, "output": {"format": {"type": "audio/pcmu"}}}
+ALAW = {"input": {"format": {"type": "audio/pcma"}}, "output": {"format": {"type": "audio/pcma"}}}
+
+
+def words(text: str) -> set[str]:
+    return {word.strip(".,!?").lower() for word in text.split()}
+
+
+def assert_spoken(turn: Turn) -> None:
+    """The audio is speech, as long as its text takes to say."""
+    assert turn.done.status == "completed"
+    assert turn.text
+    assert turn.pcm.any()
+    assert -40 < rms_dbfs(turn.pcm) < -10
+    per_character = turn.seconds / len(turn.text)
+    assert 0.03 < per_character < 0.2, f"{turn.seconds:.1f} s for {turn.text!r}"
+
+
+@pytest.mark.parametrize(
+    ("voice", "question", "expected"),
+    [
+        ("en-us", "Are you a real person?", {"real", "person"}),
+        ("en-gb+f2", "Do you take insurance?", {"insurance"}),
+        ("flite:slt", "Hello, how are you today?", {"hello"}),
+        ("flite:rms", "Can I pay by card?", {"card"}),
+    ],
+)
+async def test_a_spoken_question_is_understood_and_answered(
+    server: Server, voice: str, question: str, expected: set[str]
+):
+    async with server.caller() as caller:
+        turn = await caller.ask(speak(question, voice=voice))
+        assert words(turn.heard) & expected, turn.heard
+        assert_spoken(turn)
+        assert not caller.of("error")
+
+
+@pytest.mark.parametrize("audio", [ULAW, ALAW], ids=["ulaw", "alaw"])
+async def test_a_telephone_is_understood_and_answered(server: Server, audio: dict[str, object]):
+    async with server.caller(audio=audio) as caller:
+        turn = await caller.ask(speak("Are you a real person?", rate=8_000), 8_000)
+        assert words(turn.heard) & {"real", "person"}, turn.heard
+        assert_spoken(turn)
+
+
+async def test_a_german_caller_is_answered_in_german(server: Server):
+    async with server.caller() as caller:
+        turn = await caller.ask(speak("Sind Sie ein echter Mensch?", voice="de"))
+        assert_spoken(turn)
+        assert words(turn.text) & {"ich", "ein", "eine", "der", "die", "das", "nicht", "ihnen", "kann"}, turn.text
+
+
+async def test_a_question_for_a_tool_calls_it_and_the_result_is_spoken(server: Server):
+    async with server.caller(tools=TOOLS[:3]) as caller:
+        turn = await caller.ask(speak("What time do you open on Friday?"))
+        ((call_id, name, arguments),) = turn.calls
+        assert (name, json.loads(arguments)) == ("get_opening_hours", {"day": "friday"})
+        assert "tool_call" not in turn.text
+        since = len(caller.events)
+        output = {"type": "function_call_output", "call_id": call_id, "output": '{"open": "09:00", "close": "17:00"}'}
+        await caller.connection.conversation.item.create(item=output)  # type: ignore[arg-type]
+        await caller.connection.response.create()
+        await caller.until("response.done", since)
+        answer = Turn(caller, since)
+        assert_spoken(answer)
+        assert "nine" in words(answer.text), answer.text
+
+
+async def test_the_callers_words_are_shown_while_they_are_spoken(server: Server):
+    async with server.caller() as caller:
+        long = "I would like to book a table for four people on Saturday at seven please, and the name is Martin Weber."
+        since = caller.say(speak(long, speed=130))
+        await caller.until("conversation.item.input_audio_transcription.completed", since)
+        deltas = caller.of("conversation.item.input_audio_transcription.delta", since)
+        (completed,) = caller.of("conversation.item.input_audio_transcription.completed", since)
+        assert "".join(event.delta for event in deltas) == completed.transcript
+        stopped = caller.events.index(await caller.until("input_audio_buffer.speech_stopped", since))
+        assert any(caller.events.index(event) < stopped for event in deltas)
+
+
+async def test_speaking_over_the_answer_stops_it_and_only_what_was_heard_stays(server: Server):
+    async with server.caller(instructions="You are a friendly phone assistant.") as caller:
+        since = caller.say(speak("Tell me a story."))
+        first = await caller.until("response.output_audio.delta", since)
+        await caller.until("conversation.item.done", caller.events.index(first))
+        over = caller.say(speak("Stop please, one moment."))
+        started = await caller.until("input_audio_buffer.speech_started", over)
+        await caller.connection.conversation.item.truncate(item_id=first.item_id, content_index=0, audio_end_ms=400)
+        await caller.until("conversation.item.truncated", over)
+        await caller.connection.conversation.item.retrieve(item_id=first.item_id)
+        kept = (await caller.until("conversation.item.retrieved", over)).item.content[0]
+        said = "".join(
+            event.delta
+            for event in caller.of("response.output_audio_transcript.delta", since)
+            if event.item_id == first.item_id
+        )
+        assert said.startswith(kept.transcript)
+        assert 0 < len(kept.transcript) < len(said)
+        assert len(kept.audio) * 3 // 4 <= 400 * 48
+        later = caller.of("response.output_audio.delta", caller.events.index(started))
+        assert not [event for event in later if event.item_id == first.item_id]
+
+
+async def test_turns_by_hand(server: Server):
+    async with server.caller(audio={"input": {"turn_detection": None}}) as caller:
+        pcm = speak("Are you a real person?", rate=24_000)
+        caller.say(pcm, 24_000)
+        for _ in range(3):
+            await caller.append(silence(0.2, 24_000))
+        await caller.append(pcm)
+        await caller.connection.input_audio_buffer.commit()
+        await caller.until("conversation.item.input_audio_transcription.completed")
+        assert not caller.of("response.created")
+        since = len(caller.events)
+        await caller.connection.response.create()
+        await caller.until("response.done", since)
+        assert_spoken(Turn(caller, since))
+
+
+async def test_a_typed_question_is_answered_in_text(server: Server):
+    async with server.caller(output_modalities=["text"], tools=TOOLS) as caller:
+        message = {
+            "type": "message",
+            "role": "user",
+            "content": [{"type": "input_text", "text": "How much is a haircut?"}],
+        }
+        await caller.connection.conversation.item.create(item=message)  # type: ignore[arg-type]
+        await caller.connection.response.create()
+        done = await caller.until("response.done")
+        (call,) = done.response.output
+        assert (call.name, json.loads(call.arguments)) == ("get_price", {"service": "haircut"})
+        assert not caller.of("response.output_audio.delta")
+
+
+@pytest.mark.parametrize(
+    "sound",
+    [
+        noise(4, dbfs=-50),
+        noise(4, dbfs=-20),
+        noise(4, dbfs=-25, color="pink"),
+        np.tile(np.concatenate([np.full(8, 28_000, np.int16), np.zeros(6_000, np.int16)]), 10),
+        (np.sin(np.arange(64_000) * 0.17) * 9_000).astype(np.int16),
+    ],
+    ids=["hush", "hiss", "rumble", "clicks", "tone"],
+)
+async def test_noise_is_no_words(server: Server, sound: np.ndarray):
+    async with server.caller() as caller:
+        caller.pace = 3.0
+        caller.say(sound)
+        caller.say(silence(1.0))
+        turn = await caller.ask(speak("Are you a real person?"))
+        transcripts = caller.of("conversation.item.input_audio_transcription.completed")
+        assert [event.transcript for event in transcripts[:-1]] == [""] * (len(transcripts) - 1)
+        assert words(turn.heard) & {"real", "person"}, turn.heard
+        assert len(caller.of("response.created")) == 1
+
+
+async def test_faint_and_clipped_speech_is_understood(server: Server):
+    pcm = speak("Are you a real person?")
+    faint = (pcm * (10 ** (-40 / 20) * 32768 / np.sqrt(np.mean(np.square(pcm, dtype=np.float64))))).astype(np.int16)
+    clipped = np.clip(pcm.astype(np.int32) * 12, -32768, 32767).astype(np.int16)
+    for sound in (faint, clipped):
+        async with server.caller() as caller:
+            turn = await caller.ask(sound)
+            assert words(turn.heard) & {"real", "person"}, turn.heard
