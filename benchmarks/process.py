@@ -89,5 +89,6 @@ def _stat(pid: int) -> list[str]:
 
 
 def _tree(pid: int) -> list[int]:
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    threads = Path(f"/proc/{pid}/task").iterdir()
+    children = [child for thread in threads for child in (thread / "children").read_text().split()]
     return [pid, *(grandchild for child in children for grandchild in _tree(int(child)))]

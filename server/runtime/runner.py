@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Protocol
 
@@ -62,13 +63,13 @@ class Runner:
         peer: Peer,
         observer: StageObserver,
         taps: Sequence[Tap] = (),
-        clock: Callable[[], float] | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._session = session
         self._engines = engines
         self._peer = peer
         self._taps = taps
-        self._clock = clock or asyncio.get_running_loop().time
+        self._clock = clock
         self._inbox: asyncio.Queue[e.Input | asyncio.Event | None] = asyncio.Queue(_INBOX)
         self._ear = Ear(engines.vad)
         self._stopwatch = Stopwatch(self._clock, observer)

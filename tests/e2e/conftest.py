@@ -36,6 +36,16 @@ class Server:
             with error:
                 return error.code, error.read().decode()
 
+    def children(self) -> list[int]:
+        """Process ids of its workers."""
+        threads = Path(f"/proc/{self.process.pid}/task").iterdir()
+        return [int(child) for thread in threads for child in (thread / "children").read_text().split()]
+
+    @staticmethod
+    def alive(pid: int) -> bool:
+        """Whether there is such a process."""
+        return Path(f"/proc/{pid}").exists()
+
     def caller(self, **session: object) -> Caller:
         """An SDK client; keyword arguments are its session configuration."""
         return Caller(self.base_url, session)

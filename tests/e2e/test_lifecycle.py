@@ -1,0 +1,77 @@
+"""Start, readiness, the pages beside the socket, capacity, and the end."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+
+import pytest
+import websockets
+from openai import AsyncOpenAI
+
+from tests.e2e.conftest import Server, start, stop
+from tests.models.speech import speak
+
+
+def test_the_pages_beside_the_socket(server: Server):
+    assert server.get("/healthz") == (200, '{"status":"ok"}')
+    assert server.get("/readyz") == (200, '{"status":"ready"}')
+    status, body = server.get("/v1/models/nobody")
+    assert status == 404
+    assert "kammerton" in json.loads(body)["error"]["message"]
+
+
+async def test_the_sdk_lists_the_models(server: Server):
+    async with AsyncOpenAI(base_url=f"{server.base_url}/v1", api_key="sk-test") as client:
+        names = [model.id async for model in client.models.list()]
+        assert "kammerton" in names
+        assert (await client.models.retrieve("kammerton")).object == "model"
+
+
+async def test_the_stages_of_a_turn_are_in_the_metrics(server: Server):
+    def count(stage: str) -> float:
+        lines = server.get("/metrics")[1].splitlines()
+        name = f'kammerton_turn_latency_seconds_count{{stage="{stage}"}} '
+        return next(float(line.removeprefix(name)) for line in lines if line.startswith(name))
+
+    stages = ("stt_final", "llm_first_token", "first_segment", "tts_first_audio")
+    before = [count(stage) for stage in stages]
+    async with server.caller() as caller:
+        turn = await caller.ask(speak("Are you a real person?"))
+        assert 'kammerton_sessions_active{door="realtime"} 1.0' in server.get("/metrics")[1]
+    assert [count(stage) for stage in stages] == [number + 1 for number in before]
+    timings = turn.done.kammerton["timings_ms"]
+    assert timings["prepared"] is True
+    assert (
+        0 < timings["stt_final"] < timings["llm_first_token"] <= timings["first_segment"] < timings["tts_first_audio"]
+    )
+
+
+async def test_the_next_caller_over_the_limit_is_told_so():
+    server = start(KAMMERTON_SERVER__MAX_SESSIONS="1")
+    url = server.base_url.replace("http", "ws") + "/v1/realtime"
+    async with websockets.connect(url) as first:
+        await first.recv()
+        async with websockets.connect(url) as second:
+            assert json.loads(await second.recv())["error"]["code"] == "rate_limit_exceeded"
+            with pytest.raises(websockets.ConnectionClosed) as closed:
+                await second.recv()
+            assert closed.value.rcvd is not None
+            assert closed.value.rcvd.code == 1013
+    async with asyncio.timeout(10), websockets.connect(url) as third:
+        assert json.loads(await third.recv())["type"] == "session.created"
+    assert stop(server) == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_signal_ends_it_cleanly_in_the_middle_of_a_call(number: signal.Signals):
+    server = start()
+    workers = server.children()
+    async with server.caller() as caller:
+        caller.say(speak("Are you a real person?"))
+        await caller.until("input_audio_buffer.speech_started")
+        server.process.send_signal(number)
+        code = await asyncio.to_thread(stop, server)
+    assert code == 0
+    assert not [pid for pid in workers if Server.alive(pid)]
