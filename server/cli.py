@@ -124,9 +124,8 @@ def check(profile: ProfileOption = None, config: ConfigOption = None, weights_di
     from server import overview
 
     loaded = load({"profile": profile, "weights_dir": weights_dir}, config)
-    overview.show_settings(loaded)
-    overview.show_profile(loaded.settings)
-    overview.show_egress()
+    sections = (overview.settings_table(loaded), overview.profile_table(loaded.settings), overview.egress())
+    typer.echo("\n\n".join(sections))
 
 
 @models_app.command("list")
@@ -134,7 +133,23 @@ def list_models(config: ConfigOption = None, weights_dir: WeightsOption = None) 
     """Show all profiles, their models, and which of them are on disk."""
     from server import overview
 
-    overview.show_catalog(load({"weights_dir": weights_dir}, config).settings)
+    typer.echo(overview.catalog_table(load({"weights_dir": weights_dir}, config).settings))
+
+
+@models_app.command("fetch")
+def fetch_models(
+    profile: Annotated[str, typer.Argument(help="Whose models: cpu or gpu.")],
+    config: ConfigOption = None,
+    weights_dir: WeightsOption = None,
+    endpoint: Annotated[str | None, typer.Option(metavar="URL", help="A mirror of the Hugging Face hub.")] = None,
+) -> None:
+    """Download the weights of a profile, verified by hash. The only command that asks another server."""
+    settings = load({"weights_dir": weights_dir}, config).settings
+
+    from server.download import fetch_profile
+
+    fetched = fetch_profile(profile, settings.weights_dir, endpoint)
+    typer.echo(f"fetched {', '.join(fetched)}" if fetched else f"nothing to fetch: profile {profile} is complete")
 
 
 @app.command()

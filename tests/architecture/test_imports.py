@@ -21,7 +21,8 @@ IMPURE = {
 
 HEAVY = {
     "ctranslate2": {"models/llm/ctranslate2.py", "models/stt/faster_whisper.py"},
-    "faster_whisper": {"models/stt/faster_whisper.py", "models/stt/features.py"},
+    "faster_whisper": {f"models/stt/{part}.py" for part in ("decoding", "faster_whisper", "features", "text")},
+    "huggingface_hub": {"models/fetch.py"},
     "onnx": {"models/tts/voice_graph.py"},
     "onnxruntime": {"models/tts/voice_graph.py", "models/vad/silero.py"},
     "piper": {"models/tts/piper_worker.py"},

@@ -161,7 +161,7 @@ async def test_talk_ends_with_1_when_an_answer_failed(question: Path) -> None:
 def test_check_shows_settings_models_and_what_leaves(tmp_path: Path) -> None:
     config = tmp_path / "kammerton.toml"
     config.write_text("[server]\nmax_sessions = 7\n")
-    done = command("check", "--config", config, "--profile", "tiny", KAMMERTON_TURNS__SOFT_END_MS="128", COLUMNS="200")
+    done = command("check", "--config", config, "--profile", "tiny", KAMMERTON_TURNS__SOFT_END_MS="128")
     assert done.returncode == 0, done.stderr
     lines = {tuple(line.split()) for line in done.stdout.splitlines()}
     assert ("profile", "tiny", "command", "line") in lines
@@ -173,12 +173,26 @@ def test_check_shows_settings_models_and_what_leaves(tmp_path: Path) -> None:
 
 
 def test_check_refuses_an_unknown_profile() -> None:
-    done = command("check", "--profile", "giant")
-    assert done.returncode == 2
-    assert "giant" in done.stderr.splitlines()[0]
+    refused(command("check", "--profile", "giant"), "giant", "tiny")
 
 
 def test_models_list_names_every_profile_and_what_is_on_disk(tmp_path: Path) -> None:
-    done = command("models", "list", "--weights-dir", tmp_path, COLUMNS="200")
+    done = command("models", "list", "--weights-dir", tmp_path)
     assert done.returncode == 0, done.stderr
-    assert all(profile in done.stdout for profile in ("tiny", "cpu", "gpu"))
+    assert all(f"{profile}: " in done.stdout for profile in ("tiny", "cpu", "gpu"))
+    states = {line.split()[1]: "not on disk" not in line for line in done.stdout.splitlines() if " MB " in line}
+    assert states["whisper-tiny"] is True
+    assert states["whisper-small"] is False
+
+
+def test_models_fetch_has_nothing_to_do_for_the_bundled_profile(tmp_path: Path) -> None:
+    done = command("models", "fetch", "tiny", "--weights-dir", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "nothing to fetch" in done.stdout
+
+
+def test_models_fetch_names_the_hub_that_cannot_be_reached(tmp_path: Path) -> None:
+    done = command("models", "fetch", "cpu", "--weights-dir", tmp_path, "--endpoint", "http://127.0.0.1:9")
+    assert done.returncode == 2
+    assert "could not fetch" in done.stderr
+    refused(command("models", "fetch", "giant", "--weights-dir", tmp_path), "giant", "tiny")

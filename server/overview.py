@@ -1,0 +1,62 @@
+"""What ``kammerton check`` and ``kammerton models list`` print: plain columns, to be read or piped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from models import catalog
+from server.settings import Loaded, Settings
+
+
+def settings_table(loaded: Loaded) -> str:
+    """Every setting with its value and where that comes from."""
+    return _columns(("setting", "value", "from"), loaded.rows())
+
+
+def profile_table(settings: Settings) -> str:
+    """The models that would run. Raises CatalogError for an unknown profile."""
+    resolved = catalog.resolve(settings.profile, settings.weights_dir)
+    rows = [
+        (
+            kind,
+            model.entry.name,
+            _engine(model.entry),
+            model.entry.licence,
+            str(model.path) if model.on_disk else "not on disk",
+        )
+        for kind, model in resolved.models.items()
+    ]
+    heading = f"profile {resolved.name}: {resolved.reason}"
+    return f"{heading}\n{_columns(('kind', 'model', 'engine', 'licence', 'weights'), rows)}"
+
+
+def egress() -> str:
+    """What would leave the machine."""
+    return "Nothing leaves this machine: all models run here, and no other server is asked."
+
+
+def catalog_table(settings: Settings) -> str:
+    """All profiles and their models."""
+    blocks = []
+    header = ("kind", "model", "engine", "size", "weights", "languages")
+    for name in catalog.profiles():
+        resolved = catalog.resolve(name, settings.weights_dir)
+        rows = []
+        for kind, model in resolved.models.items():
+            entry, there = model.entry, "on disk" if model.on_disk else "not on disk"
+            spoken = " ".join(entry.languages) or "any"
+            rows.append((kind, entry.name, _engine(entry), f"{entry.size_mb:g} MB", there, spoken))
+        blocks.append(f"{name}: {resolved.about}\n{_columns(header, rows)}")
+    return "\n\n".join(blocks)
+
+
+def _engine(entry: catalog.Entry) -> str:
+    name = entry.engine.partition(".")[0]
+    return name if entry.available else f"{name} (not in this version)"
+
+
+def _columns(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [tuple(header), *(tuple(" ".join(cell.split()) or "-" for cell in row) for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    padded = ("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines)
+    return "\n".join(line.rstrip() for line in padded)
