@@ -24,10 +24,10 @@ _LEAD_IN = SAMPLE_RATE // 2
 """Silence kept in front of the first word of a piece."""
 _TRAIL = 8
 """Frames kept behind the last word of a piece, at most."""
-_PAUSE = 10
 _LONG_PAUSE = 62
-_PAUSES = ((20.0, 2), (12.0, 5))
-"""(seconds, frames): a piece that is at least this long ends at a pause of this many 32 ms frames."""
+"""32 ms frames of silence that end a piece of any length."""
+_PAUSES = ((0.75, 2), (0.5, 5), (0.0, 10))
+"""(share, frames): the pause that ends a piece gone this share of the way from its preferred length to the longest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +81,8 @@ class Hearing:
     def __init__(self, mel: LogMel, speech: SpeechFrames, *, piece_seconds: float, longest_seconds: float) -> None:
         """piece_seconds: from this length on a piece ends at the next pause. longest_seconds: it ends anyway."""
         self._mel, self._speech = mel, speech
-        self._preferred = piece_seconds
         self._longest = round(longest_seconds * SAMPLE_RATE)
+        self._preferred = min(round(piece_seconds * SAMPLE_RATE), self._longest - 1)
         self._probabilities: Floats = np.zeros(0, np.float32)
         self._start = 0
         self._number = 0
@@ -146,11 +146,8 @@ class Hearing:
 
     def _needed(self, position: int) -> int:
         """How many quiet frames end a piece whose words end at this sample."""
-        seconds = (position - self._start) / SAMPLE_RATE
-        for least, frames in _PAUSES:
-            if seconds >= max(least, self._preferred):
-                return frames
-        return _PAUSE if seconds >= self._preferred else _LONG_PAUSE
+        share = (position - self._start - self._preferred) / (self._longest - self._preferred)
+        return next((frames for least, frames in _PAUSES if share >= least), _LONG_PAUSE)
 
     def _pauses(self) -> list[tuple[int, int]]:
         """Runs of quiet frames (first, one behind the last) behind the first word of the growing piece."""
