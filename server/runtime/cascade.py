@@ -63,6 +63,7 @@ class Work:
     usage: Usage = field(default_factory=lambda: Usage(0, 0))
     incomplete: str | None = None
     calls: dict[int, tuple[str, str]] = field(default_factory=dict)
+    open_call: int | None = None
 
     @property
     def priority(self) -> Priority:
@@ -106,6 +107,7 @@ class Cascade:
                         self._reached(generation.response_id, "llm_first_token")
                         # Words behind a call wait for it: they are a new message, and it comes first.
                         if work.calls:
+                            self._end_call(work)
                             work.spoken.put_nowait(_Words(delta.text))
                         else:
                             await self._deliver(e.ResponseText(generation.response_id, delta.text))
@@ -117,14 +119,16 @@ class Cascade:
                             self._queue(work, segmenter.flush())
                             segmenter = Segmenter()
                         if delta.index not in work.calls:
-                            self._end_call(work, delta.index - 1)
+                            self._end_call(work)
                             work.calls[delta.index] = (delta.id or "", delta.name or "")
+                            work.open_call = delta.index
                         work.spoken.put_nowait(delta)
                     case ChatDone():
                         work.usage = delta.usage
                         work.incomplete = "max_output_tokens" if delta.finish_reason == "length" else None
-        if work.calls:
-            self._end_call(work, max(work.calls))
+        # A call that the token limit cut off stays open: the Session closes it as incomplete.
+        if work.incomplete is None:
+            self._end_call(work)
         if spoken:
             self._queue(work, segmenter.flush())
         work.spoken.put_nowait(None)
@@ -134,10 +138,10 @@ class Cascade:
             self._reached(work.generation.response_id, "first_segment")
             work.spoken.put_nowait(segment)
 
-    def _end_call(self, work: Work, index: int) -> None:
-        # A call that the token limit cut off stays open: the Session closes it as incomplete.
-        if index in work.calls and work.incomplete is None:
-            work.spoken.put_nowait(_CallEnd(index))
+    def _end_call(self, work: Work) -> None:
+        if work.open_call is not None:
+            work.spoken.put_nowait(_CallEnd(work.open_call))
+            work.open_call = None
 
     async def _speak(self, work: Work) -> None:
         """Carry out the queue in order: segments become audio, calls become facts once the words before them are

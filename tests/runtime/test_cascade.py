@@ -1,0 +1,191 @@
+"""From a Generation to facts: their order, what is held back, and how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from models.base import CapacityError, ChatDone, EngineError, ToolCallDelta, Usage
+from server.core import events as e
+from server.runtime.cascade import Cascade, Work
+from tests.runtime.engines import ScriptedChat, ScriptedVoice
+
+GENERATION = e.Generation(
+    response_id="resp_1",
+    messages=(e.ContextMessage("user", "Hello"),),
+    tools=(),
+    tool_choice="auto",
+    max_output_tokens=None,
+    temperature=None,
+    modality="audio",
+    voice="",
+    language="en",
+    speed=1.0,
+    output_format=e.AudioFormat.PCM,
+)
+
+
+class Facts(list[e.Input]):
+    """``speaking`` is set with the first piece of audio."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.speaking = asyncio.Event()
+
+    async def add(self, fact: e.Input) -> None:
+        self.append(fact)
+        if isinstance(fact, e.ResponseAudio):
+            self.speaking.set()
+
+    def of(self, kind: type) -> list:  # type: ignore[type-arg]
+        return [fact for fact in self if isinstance(fact, kind)]
+
+    @property
+    def story(self) -> list[str]:
+        """Text, calls and the length of speech between them, in order."""
+        rows: list[str] = []
+        for fact in self:
+            match fact:
+                case e.ResponseText():
+                    rows.append(fact.text)
+                case e.ResponseAudio():
+                    ms = fact.samples / 24
+                    if rows and rows[-1].startswith("~"):
+                        ms += float(rows.pop()[1:])
+                    rows.append(f"~{ms:.0f}")
+                case e.ResponseToolCall():
+                    rows.append(f"{fact.name}({fact.arguments}{'.' if fact.done else ''}")
+                case e.ResponseFinished():
+                    rows.append("finished")
+                case e.ResponseFailed():
+                    rows.append(f"failed {fact.code}")
+        return rows
+
+
+async def make(chat: ScriptedChat, voice: ScriptedVoice, *, adopted: bool = True, **changes: object) -> Facts:
+    facts = Facts()
+    work = Work(replace(GENERATION, **changes))  # type: ignore[arg-type]
+    if adopted:
+        work.adopted.set()
+    await Cascade(chat, voice, facts.add, lambda response, stage: None).run(work)
+    return facts
+
+
+async def test_words_and_speech_and_the_end():
+    facts = await make(ScriptedChat("Yes, we", " are. ", "Come in."), ScriptedVoice())
+    assert "".join(fact.text for fact in facts.of(e.ResponseText)) == "Yes, we are. Come in."
+    assert sum(fact.samples for fact in facts.of(e.ResponseAudio)) == 5 * 2400
+    assert facts[-1] == e.ResponseFinished("resp_1", e.TokenUsage(input_text=12, cached=3, output_text=5))
+
+
+async def test_word_times_count_over_the_whole_message():
+    facts = await make(ScriptedChat("Yes, we are. Come in."), ScriptedVoice())
+    words = [word for fact in facts.of(e.ResponseAudio) for word in fact.words]
+    assert [("Yes, we are. Come in."[: word.text_end], word.end) for word in words] == [
+        ("Yes,", 2400),
+        ("Yes, we", 4800),
+        ("Yes, we are.", 7200),
+        ("Yes, we are. Come", 9600),
+        ("Yes, we are. Come in.", 12000),
+    ]
+
+
+async def test_a_call_comes_after_the_speech_before_it():
+    chat = ScriptedChat(
+        "One moment.",
+        ToolCallDelta(0, "", id="call_1", name="look"),
+        ToolCallDelta(0, '{"day": 1}'),
+        ToolCallDelta(1, "{}", id="call_2", name="leap"),
+    )
+    facts = await make(chat, ScriptedVoice())
+    assert facts.story == ["One moment.", "~200", "look(", 'look({"day": 1}', "look(.", "leap({}", "leap(.", "finished"]
+
+
+async def test_words_behind_a_call_begin_a_new_message_on_a_new_clock():
+    chat = ScriptedChat("One moment.", ToolCallDelta(0, "{}", id="call_1", name="look"), "There you are.")
+    facts = await make(chat, ScriptedVoice())
+    assert facts.story == ["One moment.", "~200", "look({}", "look(.", "There you are.", "~300", "finished"]
+    assert [word.end for word in facts.of(e.ResponseAudio)[-1].words] == [7200]
+
+
+async def test_a_prepared_response_speaks_its_first_clause_only():
+    facts, voice = Facts(), ScriptedVoice()
+    work = Work(GENERATION)
+    run = asyncio.create_task(
+        Cascade(ScriptedChat("Yes of course, we are. Come in."), voice, facts.add, lambda *_: None).run(work)
+    )
+    await facts.speaking.wait()
+    for _ in range(200):
+        await asyncio.sleep(0)
+    assert voice.said == ["Yes of course,"]
+    work.adopted.set()
+    await run
+    assert voice.said == ["Yes of course,", "we are.", "Come in."]
+    assert facts.story[-1] == "finished"
+
+
+async def test_text_is_not_spoken():
+    voice = ScriptedVoice()
+    facts = await make(ScriptedChat("Good day."), voice, modality="text")
+    assert voice.said == []
+    assert facts.story == ["Good day.", "finished"]
+
+
+async def test_the_token_limit_is_told():
+    facts = await make(ScriptedChat("Good", ChatDone("length", Usage(3, 1))), ScriptedVoice())
+    assert facts.of(e.ResponseFinished)[0].incomplete == "max_output_tokens"
+
+
+async def test_a_call_that_the_limit_cut_is_not_complete():
+    chat = ScriptedChat(ToolCallDelta(0, '{"da', id="call_1", name="look"), ChatDone("length", Usage(3, 1)))
+    facts = await make(chat, ScriptedVoice())
+    assert not any(fact.done for fact in facts.of(e.ResponseToolCall))
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [(EngineError("scripted", "gone"), "engine_error"), (CapacityError("full"), "server_overloaded")],
+)
+async def test_a_failing_model_is_a_failed_response(error: Exception, code: str):
+    voice = ScriptedVoice()
+    facts = await make(ScriptedChat("Yes of course, we", error), voice)
+    assert facts.story[-1] == f"failed {code}"
+
+
+async def test_a_failing_voice_ends_the_thinking_too():
+    chat = ScriptedChat("Yes of course, we are open. Come in and see.")
+    facts = await make(chat, ScriptedVoice(fails=True))
+    assert facts.story[-1] == "failed engine_error"
+    assert chat.closed == 1
+
+
+async def test_cancelling_closes_both_engines():
+    chat, voice, facts = ScriptedChat("Yes. No."), ScriptedVoice(stuck=True), Facts()
+    work = Work(GENERATION)
+    work.adopted.set()
+    run = asyncio.create_task(Cascade(chat, voice, facts.add, lambda *_: None).run(work))
+    await facts.speaking.wait()
+    run.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await run
+    assert (chat.closed, voice.closed) == (1, 1)
+    assert "finished" not in facts.story
+
+
+async def test_history_reaches_the_model_with_its_calls_and_results():
+    call = e.Item("item_1", e.ItemKind.FUNCTION_CALL, call_id="call_1", name="look", arguments="{}")
+    messages = (
+        e.ContextMessage("system", "Be brief."),
+        e.ContextMessage("assistant", "One moment.", calls=(call,)),
+        e.ContextMessage("tool", "sunny", call_id="call_1"),
+    )
+    chat = ScriptedChat("Sunny.")
+    tools = (e.Tool("look", "Looks.", {"type": "object"}),)
+    await make(chat, ScriptedVoice(), messages=messages, tools=tools, tool_choice="none", max_output_tokens=9)
+    (request,) = chat.requests
+    assert [(m.role, m.text) for m in request.messages] == [(m.role, m.text) for m in messages]
+    assert request.messages[1].tool_calls[0].name == "look"
+    assert request.messages[2].tool_call_id == "call_1"
+    assert (request.tools[0].name, request.tool_choice, request.max_tokens) == ("look", "none", 9)

@@ -1,0 +1,129 @@
+"""The caller's audio on its way in: positions, formats, what is kept, what the detector hears."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from models.audio import ulaw_encode
+from models.base import Pcm16, Priority, Transcript
+from models.vad.silero import SileroVad
+from server.core.events import AudioFormat
+from server.runtime.ear import Ear
+from tests.models.speech import silence, speak, with_silence
+
+SILERO = Path(__file__).parents[2] / "models" / "bundled" / "vad" / "silero_vad.onnx"
+
+
+class Notebook:
+    """An utterance that writes down what it is given."""
+
+    def __init__(self) -> None:
+        self.heard: Pcm16 = np.zeros(0, np.int16)
+        self.closed = False
+
+    def push(self, pcm: Pcm16) -> None:
+        self.heard = np.concatenate([self.heard, pcm])
+
+    async def partial(self) -> Transcript:
+        raise NotImplementedError
+
+    async def final(self, priority: Priority = Priority.CONFIRMED) -> Transcript:
+        raise NotImplementedError
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@pytest.fixture
+async def vad():
+    engine = SileroVad.load(SILERO)
+    yield engine
+    await engine.close()
+
+
+async def judge_all(ear: Ear) -> list[tuple[int, float]]:
+    judged = await ear.judge(wanted=True)
+    while judged[-1][0] <= ear.position - 512:
+        judged += await ear.judge(wanted=True)
+    return judged
+
+
+@pytest.mark.parametrize("rate", [24_000, 8_000])
+async def test_positions_count_on_one_clock_whatever_the_wire_is(vad: SileroVad, rate: int):
+    ear = Ear(vad)
+    wire = AudioFormat.PCM if rate == 24_000 else AudioFormat.PCMU
+    pcm = with_silence(speak("Hello, is anybody there?", rate=rate), before=1.0, after=1.0, rate=rate)
+    data = pcm.tobytes() if wire is AudioFormat.PCM else ulaw_encode(pcm)
+    step = len(data) // len(pcm) * rate // 50
+    judged = []
+    for start in range(0, len(data), step):
+        await ear.receive(data[start : start + step], wire, start / rate)
+        if start % (step * 10) == 0:
+            judged += await ear.judge(wanted=True)
+    judged += await judge_all(ear)
+    assert abs(ear.position - len(pcm) * 16_000 // rate) <= 32
+    assert [position for position, _ in judged] == list(range(512, 512 * len(judged) + 1, 512))
+    speaking = [position / 16_000 for position, probability in judged if probability > 0.5]
+    assert 0.9 < speaking[0] < 1.3
+    assert abs(speaking[-1] - (len(pcm) / rate - 1.0)) < 0.35
+
+
+async def test_a_long_append_is_the_same_audio(vad: SileroVad):
+    pcm = speak("I would like to book a table for tomorrow evening please.", rate=24_000)
+    whole, pieces = Ear(vad), Ear(vad)
+    await whole.receive(pcm.tobytes(), AudioFormat.PCM, 0.0)
+    for start in range(0, len(pcm), 480):
+        await pieces.receive(pcm[start : start + 480].tobytes(), AudioFormat.PCM, 0.0)
+    assert np.array_equal(whole.slice(0, whole.position), pieces.slice(0, pieces.position))
+
+
+async def test_an_utterance_gets_the_audio_before_it_and_after(vad: SileroVad):
+    ear, notebook = Ear(vad), Notebook()
+    ramp = np.arange(24_000, dtype=np.int16)
+    await ear.receive(ramp.tobytes(), AudioFormat.PCM, 0.0)
+    ear.open("item_1", notebook, 8_000)
+    await ear.receive(ramp.tobytes(), AudioFormat.PCM, 1.0)
+    ear.stop("item_1")
+    await ear.receive(ramp.tobytes(), AudioFormat.PCM, 2.0)
+    assert np.array_equal(notebook.heard, ear.slice(8_000, len(notebook.heard) + 8_000))
+    assert abs(len(notebook.heard) - 24_000) <= 32
+    ear.drop("item_1")
+    assert notebook.closed
+    assert ear.utterance("item_1") is None
+
+
+async def test_silence_is_let_go_of(vad: SileroVad):
+    ear = Ear(vad)
+    for second in range(90):
+        await ear.receive(silence(1.0, 24_000).tobytes(), AudioFormat.PCM, float(second))
+        ear.forget_idle()
+    assert len(ear.slice(0, ear.position)) <= 31 * 16_000
+    assert len(ear.slice(ear.position - 16_000, ear.position)) == 16_000
+
+
+async def test_it_is_known_when_a_sample_came(vad: SileroVad):
+    ear = Ear(vad)
+    for number in range(10):
+        await ear.receive(silence(0.1, 24_000).tobytes(), AudioFormat.PCM, number * 0.1)
+    assert ear.arrived_at(ear.position) == pytest.approx(0.9)
+    assert ear.arrived_at(8_500) == pytest.approx(0.5)
+    assert ear.arrived_at(ear.position + 1) is None
+
+
+async def test_waiting_for_more_ends_with_the_turn(vad: SileroVad):
+    ear = Ear(vad)
+    await ear.receive(silence(0.1, 24_000).tobytes(), AudioFormat.PCM, 0.0)
+    assert not await ear.grown(100)
+    ear.open("item_1", Notebook(), 0)
+    more = asyncio.create_task(ear.grown(1_600))
+    await asyncio.sleep(0)
+    await ear.receive(silence(0.2, 24_000).tobytes(), AudioFormat.PCM, 0.1)
+    assert await more
+    over = asyncio.create_task(ear.grown(1_600))
+    await asyncio.sleep(0)
+    ear.stop("item_1")
+    assert not await over
