@@ -107,7 +107,7 @@ async def test_words_behind_a_call_begin_a_new_message_on_a_new_clock():
     chat = ScriptedChat("One moment.", ToolCallDelta(0, "{}", id="call_1", name="look"), "There you are.")
     facts = await make(chat, ScriptedVoice())
     assert facts.story == ["One moment.", "~200", "look({}", "look(.", "There you are.", "~300", "finished"]
-    assert [word.end for word in facts.of(e.ResponseAudio)[-1].words] == [7200]
+    assert [word.end for fact in facts.of(e.ResponseAudio) for word in fact.words] == [2400, 4800, 2400, 4800, 7200]
 
 
 async def test_a_prepared_response_speaks_its_first_clause_only():
