@@ -49,7 +49,7 @@ class Turn:
         self._heard: dict[str, str] = {}
         self._untranscribed: set[str] = set()
         self._said: dict[str, str] = {}
-        self._stages: dict[str, float] = {}
+        self._stages: Mapping[str, float | None] = {}
         self._speaking = False
 
     @property
@@ -68,7 +68,7 @@ class Turn:
                 # The turn goes on: what was answered so far is not the answer.
                 self._speaking, self.answered = True, False
                 self._said.clear()
-                self._stages.clear()
+                self._stages = {}
             case "input_audio_buffer.speech_stopped":
                 self._speaking = False
             case "input_audio_buffer.committed":
@@ -117,10 +117,8 @@ class Turn:
         for item in response.get("output") or ():
             if item.get("type") == "function_call" and item["call_id"] not in known:
                 self.calls.append(Call(item["call_id"], item["name"], item["arguments"]))
-        times = (response.get("kammerton") or {}).get("timings_ms") or {}
-        for stage in SERVER_STAGES:
-            if times.get(stage) is not None:
-                self._stages.setdefault(stage, times[stage])
+        # A response that follows a tool's result is not timed from the caller's last word.
+        self._stages = self._stages or (response.get("kammerton") or {}).get("timings_ms") or {}
 
     def _timings(self) -> dict[str, float | None]:
         voice_to_voice = None

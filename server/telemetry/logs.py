@@ -44,8 +44,8 @@ def configure(settings: LogSettings, stream: TextIO | None = None) -> None:
     root = logging.getLogger()
     root.handlers[:] = [target]
     root.setLevel(settings.level.upper())
-    # Client libraries tell of every request at this level.
-    for chatty in ("httpx2", "httpcore2", "uvicorn.access"):
+    # Libraries that tell of every request and every peer's address at this level.
+    for chatty in ("httpx2", "httpcore2", "uvicorn"):
         logging.getLogger(chatty).setLevel(max(root.level, logging.WARNING))
 
 

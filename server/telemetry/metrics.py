@@ -8,7 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+)
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from server.core.events import (
@@ -44,6 +51,7 @@ class Metrics:
 
     def __init__(self, version: str, engines: Mapping[str, str] | None = None) -> None:
         """engines: name of the engine by kind (vad, stt, llm, tts), shown in ``kammerton_build_info``."""
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         self._active = self._gauge("sessions_active", "Sessions open now.", "door")

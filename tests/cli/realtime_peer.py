@@ -40,7 +40,8 @@ class Peer:
     fault: Mapping[str, Any] | None = None
     """An event sent in place of the first answer."""
     details: Mapping[str, Any] = field(default_factory=dict)
-    """Fields of every response.done.response."""
+    """Fields of the first response.done.response."""
+    later_details: Mapping[str, Any] = field(default_factory=dict)
     hang_up: bool = False
 
     url: str = ""
@@ -122,7 +123,8 @@ class _Session:
         if number == 0 and self.peer.fault is not None:
             await self.send(**self.peer.fault)
             return
-        response = {"id": f"resp_{number}", "status": "completed", "output": [], **self.peer.details}
+        response = {"id": f"resp_{number}", "status": "completed", "output": []}
+        response |= self.peer.later_details if number else self.peer.details
         await self.send("response.created", response=response)
         results = self.peer.received("conversation.item.create")
         if self.peer.session.get("tools") and not results:

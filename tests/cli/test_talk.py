@@ -101,9 +101,13 @@ async def test_a_caller_who_goes_on_cuts_the_answer_short() -> None:
 
 
 async def test_a_known_tool_result_is_given_and_spoken_about() -> None:
-    peer = Peer()
+    # The times of the first response only: the second one follows from the tool's result.
+    first = {"kammerton": {"timings_ms": {**STAGES, "first_segment": None, "tts_first_audio": None}}}
+    peer = Peer(details=first, later_details={"kammerton": {"timings_ms": STAGES}})
     options = {"tools": [TOOL], "tool_results": {"opening_hours": '{"open": "nine"}'}}
     [report], _ = await have(peer, question(), **options)
+    assert report.timings_ms["stt_final"] == STAGES["stt_final"]
+    assert report.timings_ms["tts_first_audio"] is None
     assert peer.session["tools"] == [TOOL]
     assert report.tool_calls == [{"name": "opening_hours", "arguments": {"day": "friday"}, "output": {"open": "nine"}}]
     [given] = peer.received("conversation.item.create")

@@ -103,6 +103,15 @@ def test_the_level_is_kept() -> None:
     assert [line.endswith("warning loud") for line in lines] == [True]
 
 
+def test_peers_addresses_stay_out_of_the_log() -> None:
+    def accept() -> None:
+        logging.getLogger("uvicorn.error").info("192.0.2.7:50000 - accepted")
+        logging.getLogger("uvicorn.error").error("no more sockets")
+
+    [line] = logged(LogSettings(), accept)
+    assert "no more sockets" in line
+
+
 def test_an_exception_is_part_of_its_json_line() -> None:
     def fail() -> None:
         try:
