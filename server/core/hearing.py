@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from server.core import events as e
 from server.core.conversation import with_text
+from server.core.endpointing import hold_ms
 from server.core.responses import Responses
 from server.core.state import State
 from server.core.turns import TurnEvent, TurnPolicy, Turns, TurnState
@@ -26,7 +27,7 @@ class _Turn:
     start: int
     end: int = 0
     revision: int = 0
-    prepares: int = 0
+    pauses: int = 0
     asked: bool = False
     shown: str = ""
     transcript: e.TranscriptFinal | None = None
@@ -97,7 +98,8 @@ class Hearing:
         detection = self._state.config.turn_detection
         if detection is None:
             return []
-        change = self._turns.probability(fact.position, fact.probability, detection)
+        interrupts = detection.interrupt_response and self._responses.audible
+        change = self._turns.probability(fact.position, fact.probability, detection, interrupts=interrupts)
         outputs = self._changed(change, fact.position)
         if change is TurnEvent.PAUSED:
             # A hold as short as the soft end is over in the same frame.
@@ -140,9 +142,10 @@ class Hearing:
         return outputs
 
     def _paused(self, turn: _Turn, position: int) -> list[e.Output]:
-        if not self._policy.prepare or turn.prepares >= self._policy.max_prepares:
+        turn.pauses += 1
+        prepare = self._policy.prepare and turn.pauses <= self._policy.max_prepares
+        if not prepare and not self._semantic:
             return []
-        turn.prepares += 1
         turn.asked = True
         return [e.Transcribe(turn.item_id, turn.revision, position, self._turns.speech_end, confirmed=False)]
 
@@ -180,12 +183,29 @@ class Hearing:
             if fact.revision != turn.revision:
                 return []
             turn.transcript = fact
-            return self._responses.prepare(turn.item_id, fact.text, fact.language)
+            return self._understood(turn, fact)
         turn = self._pending.get(fact.item_id)
         if turn is None or fact.revision != turn.revision:
             return []
         self._settle(turn)
         return self._transcribed(turn, fact, None)
+
+    @property
+    def _semantic(self) -> bool:
+        detection = self._state.config.turn_detection
+        return detection is not None and detection.kind == "semantic_vad"
+
+    def _understood(self, turn: _Turn, transcript: e.TranscriptFinal) -> list[e.Output]:
+        """The words of a turn that has settled are known: how long to wait for more, and what to answer."""
+        detection = self._state.config.turn_detection
+        if detection is not None and self._semantic:
+            self._turns.hold_ms = hold_ms(transcript.text, transcript.language, detection.eagerness)
+            over = self._turns.clock(self._state.clock, detection)
+            if over is not None:
+                return self._changed(over, self._state.clock)
+        if not self._policy.prepare or turn.pauses > self._policy.max_prepares:
+            return []
+        return self._responses.prepare(turn.item_id, transcript.text, transcript.language)
 
     def failed(self, fact: e.TranscriptFailed) -> list[e.Output]:
         turn = self._turn

@@ -60,6 +60,10 @@ class Ledger:
         self._free_at = clock
         return cut
 
+    def playing(self, clock: int) -> bool:
+        """Whether the peer is still playing at input position ``clock``, by the estimate."""
+        return clock < self._free_at
+
     def truncate(self, item_id: str, samples: int) -> None:
         """The peer says that playback of the item ended at ``samples``; it knows better than any estimate."""
         track = self._tracks[item_id]

@@ -89,6 +89,11 @@ class Responses:
                 return self._adopt(response)
         return [*self.discard(), *self._begin(e.ResponseOverrides())]
 
+    @property
+    def audible(self) -> bool:
+        """Whether an answer is being made or played, so that a caller who speaks now speaks over it."""
+        return self._active is not None or self._state.ledger.playing(self._state.clock)
+
     def discard(self) -> list[e.Output]:
         """Whatever is prepared has become moot."""
         if self._prepared is None:

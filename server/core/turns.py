@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from server.core.endpointing import longest_hold_ms
 from server.core.events import INPUT_RATE, TurnDetection
 
 _SAMPLES_PER_MS = INPUT_RATE // 1000
@@ -50,11 +51,14 @@ TRANSITIONS: dict[tuple[TurnState, TurnEvent], TurnState] = {
 @dataclass(frozen=True, slots=True)
 class TurnPolicy:
     """How the server prepares ahead. soft_end_ms: silence after which a turn settles and an answer may be prepared.
-    prepare: whether it is. max_prepares: attempts in one turn; a caller who pauses often costs no more than that."""
+    prepare: whether it is. max_prepares: attempts in one turn; a caller who pauses often costs no more than that.
+    interrupt_ms: speech that it takes to stop an answer; shorter sounds over it (a cough, "mm-hm") are let pass.
+    """
 
     prepare: bool = True
     soft_end_ms: int = 96
     max_prepares: int = 3
+    interrupt_ms: int = 160
 
 
 class Turns:
@@ -65,6 +69,8 @@ class Turns:
         self.state = TurnState.IDLE
         self.start = 0
         self.speech_end = 0
+        self.hold_ms: int | None = None
+        """What the words of the turn so far say about its hold (``semantic_vad``); None while they are not known."""
         self._run = 0
         self._seen = 0
         self._floor = 0
@@ -74,35 +80,40 @@ class Turns:
         """Whether a turn is under way."""
         return self.state in (TurnState.SPEAKING, TurnState.SETTLING)
 
-    def probability(self, position: int, probability: float, detection: TurnDetection) -> TurnEvent | None:
+    def probability(
+        self, position: int, probability: float, detection: TurnDetection, *, interrupts: bool = False
+    ) -> TurnEvent | None:
         """Take the VAD's word for the frame that ends at ``position``; return what it means for the turn, if anything.
 
-        After STARTED, ``start`` is the turn's first sample, prefix padding included.
+        interrupts: a turn that starts here would stop an answer. After STARTED, ``start`` is the turn's first sample,
+        prefix padding included.
         """
         self._seen = position
         loud = probability >= detection.threshold
         if not self.open:
             self._run = self._run + 1 if loud else 0
-            if self._run < _START_FRAMES:
+            if self._run < (max(_START_FRAMES, self._policy.interrupt_ms // 32) if interrupts else _START_FRAMES):
                 return None
             padding = detection.prefix_padding_ms * _SAMPLES_PER_MS
             self.start = max(self._floor, position - self._run * _FRAME - padding)
             self.speech_end = position
+            self.hold_ms = None
             return self._move(TurnEvent.STARTED)
         if self.state is TurnState.SETTLING:
             if loud:
                 self.speech_end = position
+                self.hold_ms = None
                 return self._move(TurnEvent.RESUMED)
             return self.clock(position, detection)
         if probability >= detection.threshold - _HYSTERESIS:
             self.speech_end = position
             return None
-        soft_end = min(self._policy.soft_end_ms, detection.silence_duration_ms) * _SAMPLES_PER_MS
+        soft_end = min(self._policy.soft_end_ms, self._hold_ms(detection)) * _SAMPLES_PER_MS
         return self._move(TurnEvent.PAUSED) if position - self.speech_end >= soft_end else None
 
     def clock(self, position: int, detection: TurnDetection) -> TurnEvent | None:
         """Audio has been received up to ``position``: has the hold passed in silence?"""
-        hold = detection.silence_duration_ms * _SAMPLES_PER_MS
+        hold = self._hold_ms(detection) * _SAMPLES_PER_MS
         over = position - self.speech_end >= hold and position - self._seen <= _MAX_VAD_LAG
         if self.state is TurnState.SETTLING and over:
             return self.end(position)
@@ -121,6 +132,11 @@ class Turns:
     def skip_to(self, position: int) -> None:
         """Audio before ``position`` belongs to no later turn."""
         self._forget(position)
+
+    def _hold_ms(self, detection: TurnDetection) -> int:
+        if detection.kind != "semantic_vad":
+            return detection.silence_duration_ms
+        return longest_hold_ms(detection.eagerness) if self.hold_ms is None else self.hold_ms
 
     def _forget(self, position: int) -> None:
         self._run = 0

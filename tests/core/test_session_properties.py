@@ -93,6 +93,8 @@ class AnyConversation(RuleBasedStateMachine):
             st.none(),
             st.builds(
                 e.TurnDetection,
+                kind=st.sampled_from(["server_vad", "semantic_vad"]),
+                eagerness=st.sampled_from(["auto", "high", "low"]),
                 silence_duration_ms=st.sampled_from([0, 50, 300, 500]),
                 create_response=st.booleans(),
                 interrupt_response=st.booleans(),

@@ -86,7 +86,7 @@ def test_barge_in_ends_the_answer_in_one_step_with_its_tail_in_order():
     response = script.question()
     script.says(response, "We are open from nine to five.", samples=72_000)
     script.silence(960)
-    barged = script.speech(64)
+    barged = script.speech(160)
     assert names(barged) == [
         "SpeechStarted",
         "OpenUtterance",
@@ -104,13 +104,22 @@ def test_barge_in_ends_the_answer_in_one_step_with_its_tail_in_order():
     assert done.output[0].status is e.ItemStatus.INCOMPLETE
 
 
+def test_a_cough_does_not_stop_the_answer():
+    script = Script()
+    response = script.question()
+    script.says(response, "We are open from nine to five.", samples=72_000)
+    assert script.speech(128) == []
+    assert script.silence(320) == []
+    assert names(script.finished(response))[-1] == "ResponseDone"
+
+
 def test_after_barge_in_the_model_reads_only_what_was_heard():
     script = Script()
     response = script.question()
     script.says(response, "We are open from nine to five.", samples=7 * 24_000)
     script.finished(response)
     script.silence(2016)
-    script.speech(96)
+    script.speech(192)
     script.silence(96)
     script.heard("thanks")
     # 2.1 of 7 seconds, one word a second.
@@ -136,7 +145,7 @@ def test_marks_of_the_carrier_say_what_was_heard():
     item = script.last(e.OutputAudioDelta).item_id
     script.silence(3008)
     script.tell(e.Played(item, 4 * 24_000))
-    script.speech(96)
+    script.speech(192)
     script.silence(96)
     script.heard("thanks")
     assert script.last(e.PrepareResponse).generation.messages[-2].text == "We are open from"
@@ -245,7 +254,7 @@ def test_the_clients_truncation_outdoes_the_estimate():
     script.finished(response)
     item = script.last(e.OutputAudioDelta).item_id
     script.silence(2016)
-    script.speech(96)
+    script.speech(192)
     script.tell(e.TruncateItem(None, item, 0, 5000))
     script.silence(96)
     script.heard("thanks")
