@@ -242,8 +242,11 @@ class CTranslate2Chat:
         """Tokens with which every continuation of the messages begins, by comparing two of them. The last one is left
         out, so that something is left to compute when the request itself follows."""
         last = request.messages[-1].role if request.messages else ""
-        role = "assistant" if last in ("user", "tool") else "user"
-        continued = [[*request.messages, ChatMessage(role, word)] for word in ("yes", "no")]
+        next_, after = ("assistant", "user") if last in ("user", "tool") else ("user", "assistant")
+        # One continuation goes a message further: some templates write the last answer differently from earlier ones.
+        one = [ChatMessage(next_, "yes")]
+        other = [ChatMessage(next_, "no"), ChatMessage(after, "yes")]
+        continued = [[*request.messages, *rest] for rest in (one, other)]
         prompts = [self._encode(self._render(request, messages, prompt=False)) for messages in continued]
         return _common_prefix(prompts)[:-1]
 

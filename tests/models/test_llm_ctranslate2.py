@@ -304,6 +304,22 @@ async def test_a_warmed_conversation_leaves_only_the_new_turn_to_compute(chat: C
     assert usage.prompt - usage.cached < 25
 
 
+async def test_a_warmed_question_serves_its_answer_and_the_turn_after_it(tmp_path: Path):
+    # Like Qwen3's, this template writes the last answer differently from the ones before it.
+    folder = tmp_path / "model"
+    shutil.copytree(FOLDER, folder)
+    template = folder / "chat_template.jinja"
+    written = template.read_text()
+    template.write_text(written.replace("assistant\\n' + text", "assistant\\n' + ('!' if loop.last else '') + text"))
+    assert template.read_text() != written
+    model = CTranslate2Chat.load(folder, name="tiny")
+    await model.warm(ChatRequest([SYSTEM, PERSON], TOOLS))
+    later = [SYSTEM, PERSON, ChatMessage("assistant", "I am an AI assistant."), HOURS]
+    assert done_of(await answer(model, SYSTEM, PERSON)).usage.cached > 220
+    assert done_of(await answer(model, *later)).usage.cached > 220
+    await model.close()
+
+
 async def test_a_warmed_prompt_belongs_to_its_cache_key(chat: CTranslate2Chat):
     await chat.warm(ChatRequest([SYSTEM], TOOLS, cache_key="agent a"))
     cached = {
