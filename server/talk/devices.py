@@ -80,7 +80,7 @@ def _sounddevice() -> ModuleType:
         import sounddevice
     except (ImportError, OSError) as error:
         # OSError: the package is there, the PortAudio library is not.
-        hint = "pip install 'kammerton[audio]' (and the PortAudio library), or give a recording: talk question.wav"
+        hint = "pip install sounddevice (and the PortAudio library), or give a recording: talk question.wav"
         raise TalkStartError(f"a microphone needs sounddevice ({error}): {hint}") from None
     module: ModuleType = sounddevice
     return module

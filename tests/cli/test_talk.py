@@ -220,9 +220,9 @@ async def test_a_live_caller_is_heard_and_hears_the_answer(monkeypatch: pytest.M
     assert reports[0].assistant == "answer 0"
 
 
-def test_without_the_audio_extra_the_message_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_sounddevice_the_message_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "sounddevice", None)
-    with pytest.raises(TalkStartError, match=r"kammerton\[audio\]"), open_devices(FORMATS["pcm"]):
+    with pytest.raises(TalkStartError, match="pip install sounddevice"), open_devices(FORMATS["pcm"]):
         pass
 
 
