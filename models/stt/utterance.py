@@ -149,13 +149,13 @@ class WhisperUtterance:
 
     def _settle(self, growing: Said) -> Said:
         """Compare the growing piece with its decode before; what is settled of it."""
-        if self._language is None or growing.language is None:
-            return Said(growing.number, growing.end)
+        if growing.language is None:
+            return growing
         tokenizer = self._workers.tokenizer(growing.language)
         if growing.end - self._before_end >= _NEW_AUDIO:
             now = hypothesis(growing.tokens, tokenizer)
             tokens = agreed(self._before, now)
-            if len(tokens) > len(self._settled):
+            if len(tokens) > len(self._settled) and self._language is not None:
                 self._settled, self._settled_to = tokens, growing.end
             self._before, self._before_end = now, growing.end
         return replace(growing, text=tokenizer.decode(list(self._settled)).strip())

@@ -35,6 +35,11 @@ class AudioFormat(StrEnum):
         """Samples per second on the wire."""
         return 24_000 if self is AudioFormat.PCM else 8_000
 
+    @property
+    def width(self) -> int:
+        """Bytes of a sample on the wire."""
+        return 2 if self is AudioFormat.PCM else 1
+
 
 @dataclass(frozen=True, slots=True)
 class TurnDetection:

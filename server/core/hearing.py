@@ -50,6 +50,11 @@ class Hearing:
         """Whether a hold is running."""
         return self._turns.state is TurnState.SETTLING
 
+    @property
+    def idle(self) -> bool:
+        """Whether no turn is under way."""
+        return self._turn is None
+
     # ------------------------------------------------------------------------------- client commands
 
     def commit(self, fact: e.CommitAudio) -> list[e.Output]:

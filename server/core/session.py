@@ -91,6 +91,11 @@ class Session:
         """Whether a hold is running, so that InputClock is of use."""
         return self._hearing.settling
 
+    @property
+    def idle(self) -> bool:
+        """Whether nobody speaks: no turn is under way, no answer is made or played."""
+        return self._hearing.idle and not self._responses.audible
+
     # ------------------------------------------------------------------------------------ session
 
     def _update_session(self, fact: e.UpdateSession) -> list[e.Output]:

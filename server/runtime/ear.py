@@ -17,6 +17,9 @@ _IDLE_KEEP = 30 * INPUT_RATE
 _LONG_APPEND_S = 1
 """Longer pieces are converted in a thread, so that one large append does not hold up every other session."""
 _VAD_STRIDE = 32 * _FRAME
+_PATIENCE_S = 0.096
+"""While nobody speaks, this much is gathered before it is looked at: a third of the work, for a start of speech that
+is noticed three frames later and loses nothing, as the turn's padding reaches back before it."""
 _ARRIVALS = 512
 
 
@@ -30,31 +33,53 @@ class Ear:
         self._stream: VadStream | None = None
         self._chunks: deque[Pcm16] = deque()
         self._first = 0
-        self.position = 0
+        self._raw = bytearray()
+        self._converted = 0
         self._unjudged: deque[Pcm16] = deque()
         self._judged = 0
         self._arrived = asyncio.Event()
         self._arrivals: deque[tuple[int, float]] = deque(maxlen=_ARRIVALS)
         self._utterances: dict[str, Utterance] = {}
+        self._now = 0.0
         self._listening: str | None = None
         self._growth: tuple[int, asyncio.Future[bool]] | None = None
 
-    async def receive(self, data: bytes, audio_format: AudioFormat, now: float) -> None:
-        """Take samples in the wire's format. now: seconds of the session's clock."""
+    @property
+    def position(self) -> int:
+        """Samples received so far."""
+        self._convert()
+        return self._converted
+
+    async def receive(self, data: bytes, audio_format: AudioFormat, now: float, *, patient: bool = False) -> None:
+        """Take samples in the wire's format. now: seconds of the session's clock. patient: nobody is speaking, so it
+        need not be looked at right away."""
         if audio_format is not self._format:
+            self._convert()
             self._change_format(audio_format)
-        if len(data) > _LONG_APPEND_S * audio_format.rate * 2:
-            heard, pcm = await asyncio.to_thread(self._convert, data, audio_format)
+        self._raw += data
+        self._now = now
+        if patient and len(self._raw) < _PATIENCE_S * audio_format.rate * audio_format.width:
+            return
+        if len(data) > _LONG_APPEND_S * audio_format.rate * audio_format.width:
+            raw, self._raw = bytes(self._raw), bytearray()
+            self._take(*await asyncio.to_thread(self._decoded, raw, audio_format))
         else:
-            heard, pcm = self._convert(data, audio_format)
+            self._convert()
+
+    def _convert(self) -> None:
+        if self._raw and self._format is not None:
+            raw, self._raw = bytes(self._raw), bytearray()
+            self._take(*self._decoded(raw, self._format))
+
+    def _take(self, heard: Pcm16, pcm: Pcm16) -> None:
         self._chunks.append(pcm)
-        self.position += len(pcm)
-        self._arrivals.append((self.position, now))
+        self._converted += len(pcm)
+        self._arrivals.append((self._converted, self._now))
         self._unjudged.append(heard)
         self._arrived.set()
         if self._listening is not None:
             self._utterances[self._listening].push(pcm)
-        if self._growth is not None and self.position >= self._growth[0]:
+        if self._growth is not None and self._converted >= self._growth[0]:
             self._grown(True)
 
     def _change_format(self, audio_format: AudioFormat) -> None:
@@ -64,9 +89,9 @@ class Ear:
         # Telephone audio has nothing above 4 kHz: the detector hears it at its own rate, for half the work.
         self._stream = self._vad.open(8_000 if rate == 8_000 else INPUT_RATE)
         self._unjudged.clear()
-        self._judged = self.position
+        self._judged = self._converted
 
-    def _convert(self, data: bytes, audio_format: AudioFormat) -> tuple[Pcm16, Pcm16]:
+    def _decoded(self, data: bytes, audio_format: AudioFormat) -> tuple[Pcm16, Pcm16]:
         """The samples as the detector hears them, and on the input clock."""
         assert self._resampler is not None
         match audio_format:
@@ -95,7 +120,7 @@ class Ear:
             self._arrived.clear()
         if not wanted:
             stream.reset()
-            self._judged = self.position
+            self._judged = self._converted
             return []
         probabilities = await stream.push(np.concatenate(taken)) if taken else []
         judged = []
@@ -106,7 +131,7 @@ class Ear:
 
     def forget_idle(self) -> None:
         """No turn is under way: let go of audio that no later one can claim."""
-        while self._chunks and self.position - self._first - len(self._chunks[0]) >= _IDLE_KEEP:
+        while self._chunks and self._converted - self._first - len(self._chunks[0]) >= _IDLE_KEEP:
             self._first += len(self._chunks.popleft())
 
     def drop_before(self, position: int) -> None:

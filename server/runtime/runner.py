@@ -95,8 +95,9 @@ class Runner:
 
     async def append(self, samples: bytes) -> None:
         """Audio of the caller, in the session's input format."""
-        await self._ear.receive(samples, self._session.config.input_format, self._clock())
-        if self._session.settling:
+        session = self._session
+        await self._ear.receive(samples, session.config.input_format, self._clock(), patient=session.idle)
+        if session.settling:
             await self._inbox.put(e.InputClock(self._ear.position))
 
     async def receive(self, fact: e.Input) -> None:
@@ -271,8 +272,7 @@ class Runner:
         if effect.end is None:
             self._audio.pop(effect.item_id, None)
         elif effect.item_id in self._audio:
-            width = 2 if self._session.config.output_format is e.AudioFormat.PCM else 1
-            del self._audio[effect.item_id][effect.end * width :]
+            del self._audio[effect.item_id][effect.end * self._session.config.output_format.width :]
 
     # --------------------------------------------------------------------------------------- speaking
 

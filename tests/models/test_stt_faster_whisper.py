@@ -27,6 +27,7 @@ class Watched:
         self._model = model
         self.windows: list[list[int]] = []
         self.prompts: list[list[list[int]]] = []
+        self.blank_suppressed: list[bool] = []
         self.detections = 0
         self.fails = False
 
@@ -45,6 +46,7 @@ class Watched:
 
     def generate(self, encoded: Any, prompts: list[list[int]], **options: Any) -> Any:
         self.prompts.append(prompts)
+        self.blank_suppressed.append(options["suppress_blank"])
         return self._model.generate(encoded, prompts, **options)
 
     @property
@@ -105,9 +107,10 @@ async def test_the_cost_of_a_long_turn_stays_flat(engine: FasterWhisper, model: 
     assert model.frames - before <= 1_000
 
 
-async def test_the_same_audio_is_not_decoded_again(engine: FasterWhisper, model: Watched) -> None:
+async def test_more_silence_behind_the_last_word_is_not_decoded_again(engine: FasterWhisper, model: Watched) -> None:
     utterance = engine.open()
-    utterance.push(with_silence(speak(SENTENCES[1]), after=0.2))
+    pcm = speak(SENTENCES[1])
+    utterance.push(pcm[: np.flatnonzero(np.abs(pcm) > 300)[-1] + 2_800])
     first = await utterance.final(Priority.PREPARED)
     utterance.push(silence(0.1))
     again = await utterance.final()
@@ -178,6 +181,7 @@ async def test_settled_words_are_the_beginning_of_what_is_decoded_next(engine: F
     start = [*tokenizer.sot_sequence, tokenizer.no_timestamps]
     last = model.prompts[-1][0]
     assert last[: len(start)] == start
+    assert model.blank_suppressed == [prompt[0] == start for prompt in model.prompts], "the end may come at once"
     assert tokenizer.decode(last[len(start) :]).strip() == stable
     assert final.text.startswith(stable)
 
