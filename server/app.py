@@ -24,7 +24,7 @@ from server.runtime.runner import Engines
 from server.settings import Settings
 from server.telemetry.logs import log_events
 from server.telemetry.metrics import Metrics
-from server.transports import openai_realtime, status
+from server.transports import openai_realtime, status, web
 from server.transports.status import ModelEntry
 
 _log = logging.getLogger(__name__)
@@ -130,6 +130,7 @@ def build(settings: Settings, engines: Engines, resolved: catalog.ResolvedProfil
     listed += [ModelEntry(name, started, kind) for kind, name in names.items()]
     app.include_router(status.router(missing, listed, metrics.page if settings.metrics.enabled else None))
     app.include_router(openai_realtime.router(engines, door, admission, metrics))
+    app.include_router(web.router(engines.tts.voices))
     return app
 
 
