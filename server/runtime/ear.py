@@ -47,8 +47,10 @@ class Ear:
     @property
     def position(self) -> int:
         """Samples received so far."""
-        self._convert()
-        return self._converted
+        if self._format is None:
+            return 0
+        waiting = len(self._raw) // self._format.width
+        return self._converted + waiting * INPUT_RATE // self._format.rate
 
     async def receive(self, data: bytes, audio_format: AudioFormat, now: float, *, patient: bool = False) -> None:
         """Take samples in the wire's format. now: seconds of the session's clock. patient: nobody is speaking, so it
@@ -141,9 +143,11 @@ class Ear:
 
     def open(self, item_id: str, utterance: Utterance, start: int) -> None:
         """Give the utterance all audio from input sample ``start`` on, now and as it comes."""
+        # Before the slice is taken nobody listens yet, so that no audio is given twice.
+        heard = self.slice(start, self.position)
         self._utterances[item_id] = utterance
         self._listening = item_id
-        utterance.push(self.slice(start, self.position))
+        utterance.push(heard)
 
     async def grown(self, samples: int) -> bool:
         """Wait until the open utterance has got this many more samples; False if it was closed first."""
@@ -177,6 +181,7 @@ class Ear:
 
     def slice(self, start: int, end: int) -> Pcm16:
         """Samples start..end of the input clock, as far as they are kept."""
+        self._convert()
         parts = []
         first = self._first
         for chunk in self._chunks:
