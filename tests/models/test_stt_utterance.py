@@ -194,10 +194,13 @@ async def test_more_words_than_can_be_spoken_are_not_believed(engine: FasterWhis
 
 async def test_settled_words_stay_when_the_rest_is_not_believed(engine: FasterWhisper, decoder: Decoder) -> None:
     endless = "I would like to " + "to book " * 60
-    decoder.texts = ["I would like to book", "I would like to cancel", endless]
+    decoder.texts = ["I would like to book", "I would like to cancel", endless, endless]
     turn = utterance(engine, SPEECH[:STEP])
     await turn.partial()
     turn.push(SPEECH[STEP : 2 * STEP])
     assert (await turn.partial()).stable == "I would like to"
     turn.push(SPEECH[2 * STEP : 3 * STEP])
+    third = await turn.partial()
+    assert (third.text, third.stable) == ("I would like to", "I would like to")
+    turn.push(SPEECH[3 * STEP : 4 * STEP])
     assert (await turn.final()).text == "I would like to"
