@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
@@ -20,6 +20,7 @@ from server.runtime.runner import Engines, Runner, Tap
 from server.runtime.stages import StageObserver
 from server.transports.base import AudioAppend
 from server.transports.wire import RealtimeCodec, new_id
+from server.transports.wire_session import transcribing
 
 _log = logging.getLogger(__name__)
 
@@ -52,12 +53,14 @@ def router(engines: Engines, settings: RealtimeSettings, admission: Admission, o
     """The WebSocket route under each of PATHS."""
     routes = APIRouter()
 
-    async def realtime(websocket: WebSocket, model: str = "kammerton") -> None:
+    async def realtime(websocket: WebSocket, model: str = "kammerton", intent: str = "") -> None:
         offered = websocket.scope.get("subprotocols", [])
         await websocket.accept(subprotocol=_SUBPROTOCOL if _SUBPROTOCOL in offered else None)
         try:
             with admission.admit():
-                await _Connection(websocket, engines, settings, observer, model).serve()
+                config = transcribing(settings.config) if intent == "transcription" else settings.config
+                started = replace(settings, config=config)
+                await _Connection(websocket, engines, started, observer, model).serve()
         except CapacityError as error:
             observer.session_refused(_DOOR)
             await _refuse(websocket, str(error))

@@ -125,6 +125,8 @@ class RealtimeCodec:
         return ev.TruncateItem(event_id, item_id, index, end)
 
     def _create_response(self, fields: Fields, event_id: str | None, _: int) -> ev.Input:
+        if self._extras.get("type") == "transcription":
+            fields.reject("type", "a session that transcribes makes no responses; use one of type 'realtime'.")
         response = fields.object("response") or Fields({}, "response")
         unlimited = self._config.max_output_tokens is None
         return ev.CreateResponse(event_id, read_overrides(response, unlimited, self._new_id))

@@ -58,6 +58,13 @@ def read_session(session: Fields, current: SessionConfig, extras: Mapping[str, A
     return changes
 
 
+def transcribing(config: SessionConfig) -> SessionConfig:
+    """The configuration of a session that only transcribes (``?intent=transcription``) as it starts."""
+    turns = config.turn_detection
+    silent = None if turns is None else replace(turns, create_response=False, interrupt_response=False)
+    return replace(config, turn_detection=silent, extras={**config.extras, "type": "transcription"})
+
+
 def _turn_changes(source: Fields, current: SessionConfig, kind: str) -> dict[str, Any]:
     """A session that only transcribes has turns, but never answers one."""
     responds = kind == "realtime"

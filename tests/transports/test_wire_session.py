@@ -10,6 +10,7 @@ import pytest
 from server.core import events as ev
 from server.core.session import Session
 from server.transports.wire import RealtimeCodec
+from server.transports.wire_session import transcribing
 
 MISSING, INVALID = "missing_required_parameter", "invalid_value"
 PCM = {"type": "audio/pcm", "rate": 24000}
@@ -246,6 +247,19 @@ def test_a_transcription_session_never_answers() -> None:
     assert peer.session.config.turn_detection == silent
     peer.update({"type": "realtime"})
     assert peer.session.config.turn_detection == ev.TurnDetection()
+
+
+def test_a_session_that_was_opened_to_transcribe_is_told_so_and_makes_no_response() -> None:
+    peer = Peer(transcribing(ev.SessionConfig(extras={"tracing": "auto"})))
+    started = peer.told["session"]
+    assert (started["type"], started["audio"]["input"]["transcription"]) == ("transcription", None)
+    assert peer.session.config.turn_detection == replace(
+        ev.TurnDetection(), create_response=False, interrupt_response=False
+    )
+    refused = peer.send("response.create", event_id="mine")
+    assert (refused["type"], refused["error"]["code"], refused["error"]["event_id"]) == ("error", INVALID, "mine")
+    manual = {"input": {"turn_detection": None, "transcription": {"model": "whisper-1"}}}
+    assert peer.update({"type": "transcription", "audio": manual})["audio"]["input"]["turn_detection"] is None
 
 
 def test_a_codec_takes_up_the_configuration_that_a_session_starts_with() -> None:
