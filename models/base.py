@@ -227,9 +227,10 @@ ChatDelta = TextDelta | ToolCallDelta | ChatDone
 
 
 class ChatModel(Protocol):
-    """Kind ``llm``."""
+    """Kind ``llm``. context: tokens that a prompt and its answer may have together, None when unknown."""
 
     name: str
+    context: int | None
 
     def stream(self, request: ChatRequest) -> AsyncGenerator[ChatDelta, None]:
         """Deltas as they are generated, then one ChatDone. Closing the generator stops the generation."""

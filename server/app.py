@@ -121,6 +121,7 @@ def build(settings: Settings, engines: Engines, resolved: catalog.ResolvedProfil
             instructions=settings.agent.instructions,
             voice=settings.agent.voice,
             language=settings.agent.language or None,
+            context_tokens=engines.llm.context,
         ),
         policy=TurnPolicy(settings.turns.prepare, settings.turns.soft_end_ms, settings.turns.max_prepares),
         taps=(metrics, log_events),

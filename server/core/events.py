@@ -56,6 +56,19 @@ class TurnDetection:
 
 
 @dataclass(frozen=True, slots=True)
+class Truncation:
+    """``truncation``: what happens when the conversation outgrows the model. kind: auto, disabled or retention_ratio.
+
+    retention_ratio: share of the limit that stays when something has to go. post_instructions: tokens that the
+    conversation may take beside instructions and tools, None for as many as fit.
+    """
+
+    kind: str = "auto"
+    retention_ratio: float = 0.8
+    post_instructions: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class InputTranscription:
     """``audio.input.transcription``: whether and how the caller's words are shown to the client."""
 
@@ -77,7 +90,8 @@ class Tool:
 class SessionConfig:
     """The effective configuration of a session.
 
-    tool_choice: auto, none, required or a function's name. max_output_tokens None means "inf".
+    tool_choice: auto, none, required or a function's name. max_output_tokens None means "inf". context_tokens: what
+    the model can read and write at once, None when unknown.
     language: ISO 639-1 the caller is expected to speak, None when unknown.
     extras: fields that are accepted, echoed and otherwise unused, by their dotted path in ``session``.
     """
@@ -97,6 +111,8 @@ class SessionConfig:
     max_output_tokens: int | None = None
     temperature: float | None = None
     language: str | None = None
+    truncation: Truncation = Truncation()
+    context_tokens: int | None = None
     extras: Mapping[str, Any] = field(default_factory=lambda: EMPTY)
 
 
@@ -182,11 +198,12 @@ class ClearAudio:
 @dataclass(frozen=True, slots=True)
 class CreateItem:
     """conversation.item.create. item.id "" asks the session to make one; previous_item_id None appends,
-    "root" puts first."""
+    "root" puts first. audio: samples of a user's audio part in the input format, whose words are yet to be found."""
 
     event_id: str | None
     item: Item
     previous_item_id: str | None
+    audio: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,6 +282,11 @@ class InputClock:
     """Input samples received so far. Lets a hold end between two VAD frames."""
 
     position: int
+
+
+@dataclass(frozen=True, slots=True)
+class IdleTimeout:
+    """The timer that StartIdleTimer asked for has run out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -384,6 +406,7 @@ Input = (
     | InvalidEvent
     | SpeechProbability
     | InputClock
+    | IdleTimeout
     | TranscriptPartial
     | TranscriptFinal
     | TranscriptFailed
@@ -427,6 +450,15 @@ class SpeechStarted:
 @dataclass(frozen=True, slots=True)
 class SpeechStopped:
     item_id: str
+    audio_end_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class TimeoutTriggered:
+    """The caller has said nothing between these two moments."""
+
+    item_id: str
+    audio_start_ms: int
     audio_end_ms: int
 
 
@@ -639,6 +671,7 @@ Event = (
     | Error
     | SpeechStarted
     | SpeechStopped
+    | TimeoutTriggered
     | AudioCommitted
     | AudioCleared
     | ItemAdded
@@ -707,6 +740,21 @@ class DropUtterance:
 
 
 @dataclass(frozen=True, slots=True)
+class HearAudio:
+    """Find the words of samples that the client brought along; answered like Transcribe, revision 0."""
+
+    item_id: str
+    audio: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class StartIdleTimer:
+    """Tell IdleTimeout after this many milliseconds; replaces any such timer that runs."""
+
+    after_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class Generation:
     """All that is needed to make one response, independent of what the session does meanwhile."""
 
@@ -771,6 +819,8 @@ Effect = (
     | Transcribe
     | CloseUtterance
     | DropUtterance
+    | HearAudio
+    | StartIdleTimer
     | PrepareResponse
     | AdoptResponse
     | StartResponse

@@ -176,6 +176,31 @@ class Hearing:
             outputs.append(e.Transcribe(item.id, turn.revision, position, speech_end, confirmed=True))
         return [*outputs, closed]
 
+    def idle_timeout(self, fact: e.IdleTimeout) -> list[e.Output]:
+        """input_audio_buffer.timeout_triggered: the caller's silence becomes an item without words, and is answered."""
+        state, detection = self._state, self._state.config.turn_detection
+        timed = detection is not None and detection.idle_timeout_ms is not None
+        if not timed or self._turn is not None or self._responses.audible or state.transcribing:
+            return []
+        item = e.Item(
+            state.new_id("item"), e.ItemKind.MESSAGE, role="user", content=(e.ContentPart("input_audio", ""),)
+        )
+        start, self._buffer_start = self._buffer_start, state.clock
+        previous = state.conversation.insert(item)
+        return [
+            e.TimeoutTriggered(item.id, start // _SAMPLES_PER_MS, state.clock // _SAMPLES_PER_MS),
+            e.AudioCommitted(item.id, previous),
+            e.ItemAdded(item, previous),
+            e.ItemDone(item, previous),
+            *self._responses.silence(),
+        ]
+
+    def brought(self, item: e.Item, audio: bytes) -> list[e.Output]:
+        """An item came with audio of its own: its words are found like those of a turn."""
+        self._pending[item.id] = _Turn(item.id, 0, asked=True)
+        self._state.transcribing.add(item.id)
+        return [e.HearAudio(item.id, audio)]
+
     # --------------------------------------------------------------------------------- transcripts
 
     def partial(self, fact: e.TranscriptPartial) -> list[e.Output]:
@@ -251,7 +276,8 @@ class Hearing:
         # Noise that held no words needs no answer.
         if answer and transcript.text:
             return [*outputs, *self._responses.answer(turn.item_id, version)]
-        return [*outputs, *self._responses.resume()]
+        waiting = self._responses.wait_for_caller() if answer else []
+        return [*outputs, *self._responses.resume(), *waiting]
 
     def _show(self, turn: _Turn, text: str) -> list[e.Output]:
         """input_audio_transcription.delta, for as much of ``text`` as the client has not seen."""

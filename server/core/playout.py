@@ -64,6 +64,10 @@ class Ledger:
         """Whether the peer is still playing at input position ``clock``, by the estimate."""
         return clock < self._free_at
 
+    def remaining(self, clock: int) -> int:
+        """Input samples until the peer has played all that was sent, by the estimate."""
+        return max(0, self._free_at - clock)
+
     def truncate(self, item_id: str, samples: int) -> None:
         """The peer says that playback of the item ended at ``samples``; it knows better than any estimate."""
         track = self._tracks[item_id]

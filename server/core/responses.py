@@ -6,8 +6,13 @@ from dataclasses import dataclass, replace
 
 from server.core import events as e
 from server.core.conversation import context, with_text
+from server.core.economy import Economy, characters_of, fixed_characters
 from server.core.response import Response, ResponseState
 from server.core.state import State
+
+_SAMPLES_PER_MS = e.INPUT_RATE // 1000
+_SILENCE = "..."
+"""How a caller's silence reads to the model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +34,8 @@ class Responses:
         self._active: Response | None = None
         self._prepared: tuple[Response, _Basis] | None = None
         self._owed = False
+        self._economy = Economy()
+        self._characters: dict[str, int] = {}
 
     # ------------------------------------------------------------------------------- client commands
 
@@ -74,8 +81,8 @@ class Responses:
         response = self._make(e.ResponseOverrides())
         response.state = ResponseState.PREPARED
         self._prepared = response, _Basis(turn, state.conversation.version, state.config)
-        said = e.Item("", e.ItemKind.MESSAGE, role="user", content=(e.ContentPart("input_text", text),))
-        return [e.PrepareResponse(self._generation(response, said, language))]
+        generation = self._generation(response, _said(text), language)
+        return self.discard() if generation is None else [e.PrepareResponse(generation)]
 
     def answer(self, turn: str, version: int | None) -> list[e.Output]:
         """The turn is committed and transcribed: adopt what was prepared for it, else start now, or as soon as the
@@ -111,6 +118,18 @@ class Responses:
         if self._active is not None:
             outputs += self._cancel(self._active, "turn_detected")
         return outputs
+
+    def silence(self) -> list[e.Output]:
+        """The caller has said nothing for too long: take the floor."""
+        return self._begin(e.ResponseOverrides(), _said(_SILENCE))
+
+    def wait_for_caller(self) -> list[e.Output]:
+        """The answer is out: how long the caller may say nothing, once it is played."""
+        detection = self._state.config.turn_detection
+        if detection is None or detection.kind != "server_vad" or detection.idle_timeout_ms is None:
+            return []
+        playing_ms = self._state.ledger.remaining(self._state.clock) // _SAMPLES_PER_MS
+        return [e.StartIdleTimer(playing_ms + detection.idle_timeout_ms)]
 
     def unheard(self, message: str) -> list[e.Output]:
         """The caller said something and nobody knows what: the client learns it as a failed response."""
@@ -150,22 +169,27 @@ class Responses:
             case e.ResponseFinished():
                 status = e.ResponseStatus.INCOMPLETE if fact.incomplete else e.ResponseStatus.COMPLETED
                 view = replace(response.view, usage=fact.usage, reason=fact.incomplete)
+                self._economy.learn(self._characters[response.id], fact.usage.input_text)
                 return self._finish(response, status, view)
             case e.ResponseFailed():
                 return self._fail(response, fact.code, fact.message)
 
     # ------------------------------------------------------------------------------------- internals
 
-    def _begin(self, overrides: e.ResponseOverrides) -> list[e.Output]:
+    def _begin(self, overrides: e.ResponseOverrides, said: e.Item | None = None) -> list[e.Output]:
         response = self._activate(overrides)
-        return [response.created(), *self._start(response)]
+        return [response.created(), *self._start(response, said)]
 
-    def _start(self, response: Response) -> list[e.Output]:
+    def _start(self, response: Response, said: e.Item | None = None) -> list[e.Output]:
         """Start generating, unless a turn that belongs into the context is still being transcribed."""
         if self._state.transcribing and self._overrides[response.id].input is None:
             return []
+        generation = self._generation(response, said)
+        if generation is None:
+            message = "The conversation no longer fits into the model's context, and 'truncation' is 'disabled'."
+            return self._fail(response, "context_length_exceeded", message)
         response.state = ResponseState.STREAMING
-        return [e.StartResponse(self._generation(response))]
+        return [e.StartResponse(generation)]
 
     def _adopt(self, response: Response) -> list[e.Output]:
         self._prepared = None
@@ -201,21 +225,29 @@ class Responses:
         self._overrides[response.id] = overrides
         return response
 
-    def _generation(self, response: Response, said: e.Item | None = None, language: str | None = None) -> e.Generation:
+    def _generation(
+        self, response: Response, said: e.Item | None = None, language: str | None = None
+    ) -> e.Generation | None:
+        """All that the response is made from; None when the conversation does not fit and may not be cut.
+        said: what the caller said last, where it is no item yet."""
         state, overrides, view = self._state, self._overrides[response.id], response.view
         config, conversation = state.config, state.conversation
-        if overrides.input is None:
-            items = list(conversation)
-        else:
-            items = [conversation[entry] if isinstance(entry, str) else entry for entry in overrides.input]
-        if said is not None:
-            items.append(said)
         expected = config.transcription.language if config.transcription else None
         instructions = config.instructions if overrides.instructions is None else overrides.instructions
+        tools = config.tools if overrides.tools is None else overrides.tools
+        new = [] if said is None else [said]
+        if overrides.input is None:
+            fitting = self._economy.fit([*conversation, *new], instructions, tools, config)
+            if fitting is None:
+                return None
+            items = fitting
+        else:
+            items = [conversation[entry] if isinstance(entry, str) else entry for entry in overrides.input] + new
+        self._characters[response.id] = fixed_characters(instructions, tools) + sum(map(characters_of, items))
         return e.Generation(
             response_id=response.id,
             messages=context(items, instructions, state.heard_text),
-            tools=config.tools if overrides.tools is None else overrides.tools,
+            tools=tools,
             tool_choice=overrides.tool_choice or config.tool_choice,
             max_output_tokens=view.max_output_tokens,
             temperature=config.temperature if overrides.temperature is None else overrides.temperature,
@@ -247,11 +279,14 @@ class Responses:
             if self._owed:
                 self._owed = False
                 outputs += self._begin(e.ResponseOverrides())
+            else:
+                outputs += self.wait_for_caller()
         return outputs
 
     def _forget(self, response: Response) -> None:
         del self._known[response.id]
         del self._overrides[response.id]
+        self._characters.pop(response.id, None)
 
     def _stored(self, events: list[e.Event]) -> list[e.Output]:
         """Items that the client truncated while they were being spoken stay truncated when they end."""
@@ -260,3 +295,7 @@ class Responses:
             if isinstance(event, e.ItemDone) and event.item.id in state.truncated:
                 state.conversation.update(with_text(event.item, state.heard_text(event.item)))
         return list(events)
+
+
+def _said(text: str) -> e.Item:
+    return e.Item("", e.ItemKind.MESSAGE, role="user", content=(e.ContentPart("input_text", text),))

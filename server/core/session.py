@@ -51,6 +51,7 @@ class Session:
             e.ClearAudio: self._hearing.clear,
             e.SpeechProbability: self._hearing.probability,
             e.InputClock: self._hearing.clock,
+            e.IdleTimeout: self._hearing.idle_timeout,
             e.TranscriptPartial: self._hearing.partial,
             e.TranscriptFinal: self._hearing.final,
             e.TranscriptFailed: self._hearing.failed,
@@ -130,7 +131,8 @@ class Session:
             message = f"The previous item '{after}' does not exist: give an existing item's id, 'root' or nothing."
             return [e.Error("invalid_value", message, "previous_item_id", fact.event_id)]
         previous = conversation.insert(item, after)
-        return [e.ItemAdded(item, previous), e.ItemDone(item, previous)]
+        heard = [] if fact.audio is None else self._hearing.brought(item, fact.audio)
+        return [e.ItemAdded(item, previous), e.ItemDone(item, previous), *heard]
 
     def _retrieve_item(self, fact: e.RetrieveItem) -> list[e.Output]:
         """conversation.item.retrieve"""

@@ -32,6 +32,7 @@ from models.base import (
 )
 from server.core import events as e
 from server.core.segmenter import Segment, Segmenter
+from server.runtime.formats import encode
 
 Deliver = Callable[[e.Input], Awaitable[None]]
 StageReached = Callable[[str, str], None]
@@ -219,17 +220,6 @@ class _Mouth:
     def _count(self, pcm: Pcm16) -> Pcm16:
         self._said += len(pcm)
         return pcm
-
-
-def encode(pcm: Pcm16, audio_format: e.AudioFormat) -> bytes:
-    """Samples as they are on the wire."""
-    match audio_format:
-        case e.AudioFormat.PCM:
-            return pcm.astype("<i2", copy=False).tobytes()
-        case e.AudioFormat.PCMU:
-            return audio.ulaw_encode(pcm)
-        case e.AudioFormat.PCMA:
-            return audio.alaw_encode(pcm)
 
 
 def _call_fact(work: Work, index: int, arguments: str, *, done: bool = False) -> e.ResponseToolCall:

@@ -10,7 +10,9 @@ import numpy as np
 from models import audio
 from models.base import Pcm16, Utterance, VadStream, VoiceActivityDetector
 from server.core.events import INPUT_RATE, AudioFormat
+from server.runtime.formats import decode
 
+_NARROW = 8_000
 _FRAME = INPUT_RATE * 32 // 1000
 _IDLE_KEEP = 30 * INPUT_RATE
 """Without a turn under way, this much stays for a commit by hand or for prefix padding."""
@@ -89,22 +91,16 @@ class Ear:
         rate = audio_format.rate
         self._resampler = audio.Resampler(rate, INPUT_RATE)
         # Telephone audio has nothing above 4 kHz: the detector hears it at its own rate, for half the work.
-        self._stream = self._vad.open(8_000 if rate == 8_000 else INPUT_RATE)
+        self._stream = self._vad.open(rate if rate == _NARROW else INPUT_RATE)
         self._unjudged.clear()
         self._judged = self._converted
 
     def _decoded(self, data: bytes, audio_format: AudioFormat) -> tuple[Pcm16, Pcm16]:
         """The samples as the detector hears them, and on the input clock."""
         assert self._resampler is not None
-        match audio_format:
-            case AudioFormat.PCM:
-                pcm = self._resampler.push(np.frombuffer(data, "<i2").astype(np.int16, copy=False))
-                return pcm, pcm
-            case AudioFormat.PCMU:
-                narrow = audio.ulaw_decode(data)
-            case AudioFormat.PCMA:
-                narrow = audio.alaw_decode(data)
-        return narrow, self._resampler.push(narrow)
+        heard = decode(data, audio_format)
+        pcm = self._resampler.push(heard)
+        return (heard, pcm) if audio_format.rate == _NARROW else (pcm, pcm)
 
     async def judge(self, wanted: bool) -> list[tuple[int, float]]:
         """Wait for audio; return (position, speech probability) for each frame that is complete now, none if no
@@ -112,7 +108,7 @@ class Ear:
         await self._arrived.wait()
         assert self._stream is not None
         stream, rate = self._stream, self._format.rate if self._format else INPUT_RATE
-        stride = _VAD_STRIDE // (2 if rate == 8_000 else 1)
+        stride = _VAD_STRIDE // (2 if rate == _NARROW else 1)
         samples = 0
         taken: list[Pcm16] = []
         while self._unjudged and samples < stride:

@@ -11,11 +11,20 @@ from typing import Any, Protocol
 import numpy as np
 
 from models import audio
-from models.base import ChatModel, Priority, Synthesizer, Transcriber, VoiceActivityDetector, VoiceError
+from models.base import (
+    ChatModel,
+    Priority,
+    Synthesizer,
+    Transcriber,
+    Utterance,
+    VoiceActivityDetector,
+    VoiceError,
+)
 from server.core import events as e
 from server.core.session import Session
-from server.runtime.cascade import Cascade, Work, encode
+from server.runtime.cascade import Cascade, Work
 from server.runtime.ear import Ear
+from server.runtime.formats import decode, encode
 from server.runtime.stages import StageObserver, Stopwatch, Timings
 
 _log = logging.getLogger(__name__)
@@ -80,6 +89,7 @@ class Runner:
         self._timings: dict[str, Timings] = {}
         self._group = asyncio.TaskGroup()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._idle_timer: asyncio.Task[None] | None = None
 
     # ------------------------------------------------------------------------------------- the door
 
@@ -164,6 +174,10 @@ class Runner:
                     self._close_utterance(output)
                 case e.DropUtterance():
                     self._drop_utterance(output.item_id)
+                case e.HearAudio():
+                    self._spawn(self._hear(output))
+                case e.StartIdleTimer():
+                    self._start_idle_timer(output.after_ms)
                 case e.PrepareResponse():
                     self._start(output.generation, prepared=True)
                 case e.StartResponse():
@@ -203,10 +217,22 @@ class Runner:
             if wanted and not self._decodes:
                 self._ear.forget_idle()
 
-    def _open_utterance(self, effect: e.OpenUtterance) -> None:
+    def _start_idle_timer(self, after_ms: int) -> None:
+        if self._idle_timer is not None:
+            self._idle_timer.cancel()
+        self._idle_timer = self._spawn(self._tell_idle(after_ms / 1000))
+
+    async def _tell_idle(self, after_s: float) -> None:
+        await asyncio.sleep(after_s)
+        await self._inbox.put(e.IdleTimeout())
+
+    def _new_utterance(self) -> Utterance:
         wish = self._session.config.transcription
         language = wish.language if wish and wish.language in self._engines.stt.languages else None
-        utterance = self._engines.stt.open(language=language, prompt=wish.prompt if wish else None)
+        return self._engines.stt.open(language=language, prompt=wish.prompt if wish else None)
+
+    def _open_utterance(self, effect: e.OpenUtterance) -> None:
+        utterance = self._new_utterance()
         self._ear.open(effect.item_id, utterance, effect.start)
         self._decodes[effect.item_id] = set()
         if self._session.config.turn_detection is not None:
@@ -242,14 +268,21 @@ class Runner:
         assert utterance is not None
         silent_since = self._ear.arrived_at(effect.speech_end) or self._clock()
         priority = Priority.CONFIRMED if effect.confirmed else Priority.PREPARED
-        try:
-            transcript = await utterance.final(priority)
-        except VoiceError as error:
-            _log.warning("transcription failed", extra={"error": str(error)})
-            await self._inbox.put(e.TranscriptFailed(effect.item_id, effect.revision, str(error)))
-            return
+        fact = await _final(utterance, effect.item_id, effect.revision, priority)
         self._stopwatch.transcribed(silent_since)
-        await self._inbox.put(e.TranscriptFinal(effect.item_id, effect.revision, transcript.text, transcript.language))
+        await self._inbox.put(fact)
+
+    async def _hear(self, effect: e.HearAudio) -> None:
+        """Audio that came with an item: no turn, no partial words, the same engine."""
+        wire = self._session.config.input_format
+        pcm = await asyncio.to_thread(lambda: audio.resample(decode(effect.audio, wire), wire.rate, e.INPUT_RATE))
+        self._audio[effect.item_id] = bytearray(pcm.tobytes())
+        utterance = self._new_utterance()
+        utterance.push(pcm)
+        try:
+            await self._inbox.put(await _final(utterance, effect.item_id, 0, Priority.CONFIRMED))
+        finally:
+            utterance.close()
 
     def _close_utterance(self, effect: e.CloseUtterance) -> None:
         self._ear.stop(effect.item_id)
@@ -295,3 +328,14 @@ class Runner:
         self._stopwatch.drop(response_id)
         if response_id in self._work:
             self._work.pop(response_id)[1].cancel()
+
+
+async def _final(
+    utterance: Utterance, item_id: str, revision: int, priority: Priority
+) -> e.TranscriptFinal | e.TranscriptFailed:
+    try:
+        transcript = await utterance.final(priority)
+    except VoiceError as error:
+        _log.warning("transcription failed", extra={"error": str(error)})
+        return e.TranscriptFailed(item_id, revision, str(error))
+    return e.TranscriptFinal(item_id, revision, transcript.text, transcript.language)

@@ -19,7 +19,7 @@ from server.errors import ClientError
 from server.transports.base import AudioAppend
 from server.transports.wire_events import AudioDeltas, Identity, event_body
 from server.transports.wire_fields import Fields, listed, shown
-from server.transports.wire_items import MAX_ID, read_item, read_overrides
+from server.transports.wire_items import MAX_ID, audio_part, read_item, read_overrides
 from server.transports.wire_objects import Json, item_object
 from server.transports.wire_session import read_session
 
@@ -109,8 +109,11 @@ class RealtimeCodec:
         return ev.ClearAudio(event_id, position)
 
     def _create_item(self, fields: Fields, event_id: str | None, _: int) -> ev.Input:
-        item = read_item(fields.needed("item", fields.object("item")), self._new_id)
-        return ev.CreateItem(event_id, item, fields.text("previous_item_id", MAX_ID))
+        wanted = fields.needed("item", fields.object("item"))
+        item = read_item(wanted, self._new_id, hears=True)
+        heard = audio_part(wanted) if item.kind is ev.ItemKind.MESSAGE else None
+        audio = None if heard is None else self._audio(heard)
+        return ev.CreateItem(event_id, item, fields.text("previous_item_id", MAX_ID), audio)
 
     def _retrieve_item(self, fields: Fields, event_id: str | None, _: int) -> ev.Input:
         return ev.RetrieveItem(event_id, _item_id(fields))

@@ -93,6 +93,7 @@ _SHAPES: Mapping[type, _Shape] = {
     ev.Error: _Shape("error", made=_error),
     ev.SpeechStarted: _Shape("input_audio_buffer.speech_started", ("item_id", "audio_start_ms")),
     ev.SpeechStopped: _Shape("input_audio_buffer.speech_stopped", ("item_id", "audio_end_ms")),
+    ev.TimeoutTriggered: _Shape("input_audio_buffer.timeout_triggered", ("item_id", "audio_start_ms", "audio_end_ms")),
     ev.AudioCommitted: _Shape("input_audio_buffer.committed", ("item_id", "previous_item_id")),
     ev.AudioCleared: _Shape("input_audio_buffer.cleared"),
     ev.ItemAdded: _Shape("conversation.item.added", ("previous_item_id",), made=_item),

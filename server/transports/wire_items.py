@@ -38,10 +38,11 @@ _REFUSED = {
 }
 
 
-def read_item(item: Fields, new_id: Callable[[str], str]) -> Item:
+def read_item(item: Fields, new_id: Callable[[str], str], *, hears: bool = False) -> Item:
     """An item that the client wants in the conversation. Its id is "" if the client did not choose one.
 
-    new_id: makes the id of a call that the client did not name. Raises ClientError.
+    new_id: makes the id of a call that the client did not name. hears: a user's message may be audio without words
+    (see ``audio_part``). Raises ClientError.
     """
     kind = ItemKind(item.needed("type", item.choice("type", tuple(ItemKind))))
     item_id = item.text("id", MAX_ID) or ""
@@ -50,7 +51,7 @@ def read_item(item: Fields, new_id: Callable[[str], str]) -> Item:
     done = ItemStatus.INCOMPLETE if status == ItemStatus.INCOMPLETE else ItemStatus.COMPLETED
     if kind is ItemKind.MESSAGE:
         role = item.needed("role", item.choice("role", tuple(_PARTS)))
-        return Item(item_id, kind, done, role=role, content=_read_content(item, role))
+        return Item(item_id, kind, done, role=role, content=_read_content(item, role, hears))
     if kind is ItemKind.FUNCTION_CALL:
         name = item.needed("name", item.text("name", MAX_ID))
         call_id = item.text("call_id", MAX_ID) or new_id("call")
@@ -59,24 +60,31 @@ def read_item(item: Fields, new_id: Callable[[str], str]) -> Item:
     return Item(item_id, kind, done, call_id=call_id, output=item.needed("output", item.text("output")))
 
 
-def _read_content(item: Fields, role: str) -> tuple[ContentPart, ...]:
-    parts = item.needed("content", item.objects("content", _MAX_PARTS))
-    return tuple(_read_part(part, role) for part in parts)
+def audio_part(item: Fields) -> Fields | None:
+    """The part of a user's message that is audio without words, None if there is none."""
+    for part in item.objects("content") or ():
+        if part.values.get("type") == "input_audio" and part.values.get("transcript") is None:
+            return part
+    return None
 
 
-def _read_part(part: Fields, role: str) -> ContentPart:
+def _read_content(item: Fields, role: str, hears: bool) -> tuple[ContentPart, ...]:
+    parts = list(item.needed("content", item.objects("content", _MAX_PARTS)))
+    return tuple(_read_part(part, role, hears and len(parts) == 1) for part in parts)
+
+
+def _read_part(part: Fields, role: str, hears: bool) -> ContentPart:
     kind = part.values.get("type")
     if isinstance(kind, str) and kind in _REFUSED:
         part.reject("type", _REFUSED[kind])
     kind = part.needed("type", part.choice("type", _PARTS[role]))
     if kind != "input_audio":
         return ContentPart(kind, part.needed("text", part.text("text")))
-    part.text("audio")
-    transcript = part.text("transcript")
-    if transcript is None:
-        part.reject(
-            "transcript", "audio is taken here with its words only; else send it with input_audio_buffer.append."
-        )
+    audio, transcript = part.text("audio"), part.text("transcript")
+    if transcript is None and hears:
+        part.needed("audio", audio)
+    elif transcript is None:
+        part.reject("transcript", "is needed here: audio without words can only be a created message's one part.")
     return ContentPart(kind, transcript)
 
 

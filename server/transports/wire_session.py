@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from server.core.events import AudioFormat, InputTranscription, SessionConfig, Tool, TurnDetection
+from server.core.events import AudioFormat, InputTranscription, SessionConfig, Tool, Truncation, TurnDetection
 from server.transports.wire_extras import keep_extras
 from server.transports.wire_fields import Fields
 
@@ -55,7 +55,16 @@ def read_session(session: Fields, current: SessionConfig, extras: Mapping[str, A
     kept = keep_extras(session, source, target, extras, kind)
     if kept != extras:
         changes["extras"] = kept
+        changes["truncation"] = _truncation(kept.get("truncation"))
     return changes
+
+
+def _truncation(wanted: Any) -> Truncation:
+    """``truncation`` as it was checked and kept for the echo."""
+    if not isinstance(wanted, Mapping):
+        return Truncation(wanted or "auto")
+    limits = wanted.get("token_limits", {})
+    return Truncation("retention_ratio", wanted["retention_ratio"], limits.get("post_instructions"))
 
 
 def transcribing(config: SessionConfig) -> SessionConfig:

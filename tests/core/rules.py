@@ -68,6 +68,9 @@ class Rules:
                 assert self.utterances[output.item_id] == "open"
                 assert output.speech_end <= output.end
                 self.asked.append((output.item_id, output.revision))
+            case e.HearAudio():
+                assert output.item_id in self.order
+                self.asked.append((output.item_id, 0))
             case e.CloseUtterance() | e.DropUtterance():
                 assert self.utterances[output.item_id] == "open"
                 self.utterances[output.item_id] = "over"

@@ -96,6 +96,7 @@ class AnyConversation(RuleBasedStateMachine):
                 kind=st.sampled_from(["server_vad", "semantic_vad"]),
                 eagerness=st.sampled_from(["auto", "high", "low"]),
                 silence_duration_ms=st.sampled_from([0, 50, 300, 500]),
+                idle_timeout_ms=st.sampled_from([None, 5000]),
                 create_response=st.booleans(),
                 interrupt_response=st.booleans(),
             ),
@@ -170,6 +171,20 @@ class AnyConversation(RuleBasedStateMachine):
     @rule(pick=PICK, samples=st.integers(0, 100_000))
     def played(self, pick: int, samples: int) -> None:
         self.tell(e.Played(self.item(pick), samples))
+
+    @rule()
+    def idles(self) -> None:
+        self.tell(e.IdleTimeout())
+
+    @rule()
+    def brings_audio(self) -> None:
+        item = e.Item("", e.ItemKind.MESSAGE, role="user", content=(e.ContentPart("input_audio", None),))
+        self.tell(e.CreateItem(None, item, None, b"\0\0"))
+
+    @rule(tokens=st.sampled_from([None, 60, 300]), kind=st.sampled_from(["auto", "disabled", "retention_ratio"]))
+    def economise(self, tokens: int | None, kind: str) -> None:
+        changes = {"context_tokens": tokens, "truncation": e.Truncation(kind, 0.5)}
+        self.tell(e.UpdateSession(None, changes))
 
     @rule()
     def nonsense(self) -> None:

@@ -268,7 +268,14 @@ def test_a_broken_event_is_named_by_code_and_field(frame: Any, code: str, param:
         (message("user", {"type": "input_text", "text": 1}), INVALID, "item.content[0].text", "a string, not 1"),
         (message("user", text("hi", "output_text")), INVALID, "item.content[0].type", "'input_text'"),
         (message("user", IMAGE), INVALID, "item.content[0].type", "cannot see"),
-        (message("user", {"type": "input_audio", "audio": "AAAA"}), INVALID, "item.content[0].transcript", "append"),
+        (message("user", {"type": "input_audio", "audio": "AAAA"}), INVALID, "item.content[0].audio", "odd number"),
+        (message("user", {"type": "input_audio"}), MISSING, "item.content[0].audio", ""),
+        (
+            message("user", {"type": "input_audio", "audio": "AAA="}, {"type": "input_text", "text": "Hello"}),
+            INVALID,
+            "item.content[0].transcript",
+            "one part",
+        ),
         (message("system", {"type": "input_audio", "transcript": "a"}), INVALID, "item.content[0].type", ""),
         (message("assistant", {"type": "output_audio", "transcript": "a"}), INVALID, "item.content[0].type", "words"),
         (message("assistant", text("hi")), INVALID, "item.content[0].type", "'output_text'"),
@@ -340,3 +347,27 @@ def test_nesting_is_taken_as_far_as_it_can_be_written_again() -> None:
 def test_a_message_repeats_little_of_what_was_wrong() -> None:
     answer = decode({"type": "x" * 100_000})
     assert len(answer.message) < 600
+
+
+def test_a_message_may_be_audio_whose_words_are_yet_to_be_found() -> None:
+    told = create(message("user", {"type": "input_audio", "audio": "AAECAw=="}))
+    item = ev.Item("", ev.ItemKind.MESSAGE, role="user", content=(ev.ContentPart("input_audio", None),))
+    assert told == ev.CreateItem(None, item, None, b"\0\1\2\3")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "meant"),
+    [
+        ("auto", ev.Truncation()),
+        ("disabled", ev.Truncation("disabled")),
+        ({"type": "retention_ratio", "retention_ratio": 0.5}, ev.Truncation("retention_ratio", 0.5)),
+        (
+            {"type": "retention_ratio", "retention_ratio": 0.5, "token_limits": {"post_instructions": 900}},
+            ev.Truncation("retention_ratio", 0.5, 900),
+        ),
+    ],
+)
+def test_truncation_is_understood(wanted: Any, meant: ev.Truncation) -> None:
+    told = decode({"type": "session.update", "session": {"type": "realtime", "truncation": wanted}})
+    assert isinstance(told, ev.UpdateSession)
+    assert told.changes["truncation"] == meant

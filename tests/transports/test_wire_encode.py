@@ -104,6 +104,7 @@ EVENTS: list[ev.Event] = [
     ev.Error("invalid_value", "m", "item.id", "client_1", "server_error"),
     ev.SpeechStarted("i", 12),
     ev.SpeechStopped("i", 512),
+    ev.TimeoutTriggered("i", 512, 6512),
     ev.AudioCommitted("i", "p"),
     ev.AudioCleared(),
     ev.ItemAdded(CALL, "p"),

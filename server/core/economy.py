@@ -1,0 +1,87 @@
+"""How much of the conversation the model gets to read, so that an hour's call never overflows it.
+
+The core knows no tokenizer: it counts characters, and learns from every response's true token count how many tokens
+they make. What falls out stays out, and more falls out at once than had to, so that the prompt's beginning stays the
+same for many turns and the model's prefix cache goes on hitting it (OpenAI Realtime API: ``truncation``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from server.core.conversation import text_of
+from server.core.events import Item, ItemKind, SessionConfig, Tool
+
+_FIRST_GUESS = 0.4
+"""Tokens per character before any response is known; pessimistic for European languages."""
+_ITEM_CHARACTERS = 24
+"""What a chat template puts around a message."""
+_MIN_ANSWER_TOKENS = 256
+_AUTO_RETENTION = 0.8
+
+
+class Economy:
+    """The part of one conversation that fits. Instructions and tools always stay; items leave oldest first, in
+    whole turns, so that no function's result is left without its call."""
+
+    def __init__(self) -> None:
+        self._tokens_per_character = _FIRST_GUESS
+        self._first: str | None = None
+
+    def learn(self, characters: int, tokens: int) -> None:
+        """A prompt of this many characters was this many tokens long."""
+        if characters and tokens:
+            self._tokens_per_character = tokens / characters
+
+    def fit(
+        self, items: Sequence[Item], instructions: str, tools: Sequence[Tool], config: SessionConfig
+    ) -> list[Item] | None:
+        """The items to read, the last turn at least; None when they do not fit and truncation is disabled."""
+        kept = self._since_first(items)
+        if config.context_tokens is None:
+            return kept
+        fixed = self._tokens(fixed_characters(instructions, tools))
+        limit = config.context_tokens - fixed - min(config.context_tokens // 4, answer_tokens(config))
+        truncation = config.truncation
+        if truncation.post_instructions is not None:
+            limit = min(limit, truncation.post_instructions)
+        if self._tokens(sum(map(characters_of, kept))) <= limit:
+            return kept
+        if truncation.kind == "disabled":
+            return None
+        share = truncation.retention_ratio if truncation.kind == "retention_ratio" else _AUTO_RETENTION
+        kept = self._newest(kept, limit * share)
+        self._first = kept[0].id if kept else None
+        return kept
+
+    def _since_first(self, items: Sequence[Item]) -> list[Item]:
+        ids = [item.id for item in items]
+        return list(items[ids.index(self._first) :]) if self._first in ids else list(items)
+
+    def _newest(self, items: list[Item], budget: float) -> list[Item]:
+        turns = [index for index, item in enumerate(items) if item.role == "user"] or [0]
+        for start in turns:
+            if self._tokens(sum(map(characters_of, items[start:]))) <= budget:
+                return items[start:]
+        return items[turns[-1] :]
+
+    def _tokens(self, characters: int) -> float:
+        return characters * self._tokens_per_character
+
+
+def answer_tokens(config: SessionConfig) -> int:
+    """Room left for the answer."""
+    return max(_MIN_ANSWER_TOKENS, config.max_output_tokens or 0)
+
+
+def characters_of(item: Item) -> int:
+    """Characters of an item in a prompt."""
+    if item.kind is ItemKind.MESSAGE:
+        return len(text_of(item)) + _ITEM_CHARACTERS
+    return len(item.name) + len(item.arguments) + len(item.output) + _ITEM_CHARACTERS
+
+
+def fixed_characters(instructions: str, tools: Sequence[Tool]) -> int:
+    """Characters of a prompt before its first item."""
+    described = sum(len(tool.name) + len(tool.description) + len(str(tool.parameters)) for tool in tools)
+    return len(instructions) + described + _ITEM_CHARACTERS
