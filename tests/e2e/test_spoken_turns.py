@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from pathlib import Path
 
@@ -184,3 +185,43 @@ async def test_faint_and_clipped_speech_is_understood(server: Server):
         async with server.caller() as caller:
             turn = await caller.ask(sound)
             assert words(turn.heard) & {"real", "person"}, turn.heard
+
+
+async def test_a_finished_question_is_answered_sooner_than_an_unfinished_one(server: Server):
+    audio = {"input": {"turn_detection": {"type": "semantic_vad", "eagerness": "medium"}}}
+    async with server.caller(audio=audio) as caller:
+        turn = await caller.ask(speak("Are you a real person?"))
+        assert_spoken(turn)
+        stopped = caller.of("input_audio_buffer.speech_stopped")[0]
+        started = caller.of("input_audio_buffer.speech_started")[0]
+        spoken_ms = len(speak("Are you a real person?")) / 16
+        assert stopped.audio_end_ms - started.audio_start_ms < 300 + spoken_ms + 700
+
+
+async def test_a_message_of_audio_is_heard_and_answered(server: Server):
+    async with server.caller() as caller:
+        pcm = speak("Are you a real person?", rate=24_000)
+        content = {"type": "input_audio", "audio": base64.b64encode(pcm.tobytes()).decode()}
+        message = {"type": "message", "role": "user", "content": [content]}
+        await caller.connection.conversation.item.create(item=message)  # type: ignore[arg-type]
+        await caller.connection.response.create()
+        await caller.until("response.done")
+        turn = Turn(caller, 0)
+        assert_spoken(turn)
+        assert words(turn.heard) & {"real", "person"}, turn.heard
+
+
+async def test_a_caller_who_says_nothing_is_spoken_to(server: Server):
+    audio = {"input": {"turn_detection": {"type": "server_vad", "idle_timeout_ms": 5000}}}
+    async with server.caller(audio=audio) as caller:
+        await caller.ask(speak("Hello, how are you today?"))
+        since = len(caller.events)
+        await caller.until("input_audio_buffer.timeout_triggered", since)
+        await caller.until("response.done", since)
+        kinds = [event.type for event in caller.events[since:]]
+        assert kinds[:4] == [
+            "input_audio_buffer.timeout_triggered",
+            "input_audio_buffer.committed",
+            "conversation.item.added",
+            "conversation.item.done",
+        ]
