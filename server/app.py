@@ -123,7 +123,7 @@ def build(settings: Settings, engines: Engines, resolved: catalog.ResolvedProfil
             language=settings.agent.language or None,
             context_tokens=engines.llm.context,
         ),
-        policy=TurnPolicy(settings.turns.prepare, settings.turns.soft_end_ms, settings.turns.max_prepares),
+        policy=TurnPolicy(**settings.turns.model_dump()),
         taps=(metrics, log_events),
     )
     started = int(time.time())

@@ -67,6 +67,9 @@ class TurnSettings(_Group):
     max_prepares: int = Field(
         default=3, ge=0, le=20, description="Answers prepared and thrown away in one turn before waiting for its end."
     )
+    interrupt_ms: int = Field(
+        default=160, ge=64, le=2000, description="Speech that it takes to stop an answer, in ms; less is a cough."
+    )
 
 
 class AgentSettings(_Group):
