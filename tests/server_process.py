@@ -1,0 +1,85 @@
+"""The real server, as a process of its own, and the official SDK to talk to it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tests.e2e.call import Caller
+
+ROOT = Path(__file__).parents[1]
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running server on the bundled models."""
+
+    process: subprocess.Popen[str]
+    base_url: str
+    drain: threading.Thread
+
+    def get(self, path: str) -> tuple[int, str]:
+        """Status and body of a GET."""
+        try:
+            with urllib.request.urlopen(self.base_url + path, timeout=30) as response:
+                return response.status, response.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read().decode()
+
+    def children(self) -> list[int]:
+        """Process ids of its workers."""
+        threads = Path(f"/proc/{self.process.pid}/task").iterdir()
+        return [int(child) for thread in threads for child in (thread / "children").read_text().split()]
+
+    @staticmethod
+    def alive(pid: int) -> bool:
+        """Whether there is such a process."""
+        return Path(f"/proc/{pid}").exists()
+
+    def caller(self, **session: object) -> Caller:
+        """An SDK client; keyword arguments are its session configuration."""
+        from tests.e2e.call import Caller
+
+        return Caller(self.base_url, session)
+
+
+def start(**environment: str) -> Server:
+    """Run `kammerton serve` on a free port and wait until it listens; its log is JSON on standard error."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "server", "serve", "--profile", "tiny", "--port", "0"],
+        cwd=ROOT,
+        env={**os.environ, "KAMMERTON_LOG__FORMAT": "json", "HF_HUB_OFFLINE": "1", **environment},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    address = ""
+    for line in process.stderr:
+        entry = json.loads(line)
+        address = entry.get("address", address)
+        if entry["message"] == "ready":
+            # A log that nobody reads would fill its pipe, and stop the server.
+            drain = threading.Thread(target=process.stderr.read, daemon=True)
+            drain.start()
+            return Server(process, address, drain)
+    raise RuntimeError(f"the server ended with exit code {process.wait()}")
+
+
+def stop(server: Server) -> int:
+    """SIGTERM; the exit code."""
+    server.process.send_signal(signal.SIGTERM)
+    server.drain.join(60)
+    assert server.process.stderr is not None
+    server.process.stderr.close()
+    return server.process.wait(60)
