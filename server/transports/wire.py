@@ -18,7 +18,7 @@ from server.core import events as ev
 from server.errors import ClientError
 from server.transports.base import AudioAppend
 from server.transports.wire_events import AudioDeltas, Identity, event_body
-from server.transports.wire_fields import Fields, listed, shown
+from server.transports.wire_fields import MAX_DEPTH, Fields, listed, shown, too_deep
 from server.transports.wire_items import MAX_ID, audio_part, read_item, read_overrides
 from server.transports.wire_objects import Json, item_object
 from server.transports.wire_session import read_session
@@ -27,7 +27,6 @@ MAX_APPEND = 15 * 1024 * 1024
 """Characters of base64 in one append. A door must let longer frames in, so that they can be answered."""
 
 _MAX_EVENT_ID = 512
-_MAX_DEPTH = 64
 _MAX_INT = 2**53 - 1
 _APPEND = "input_audio_buffer.append"
 _CLEAR_OUTPUT = "output_audio_buffer.clear"
@@ -80,8 +79,8 @@ class RealtimeCodec:
             fields.reject("type", f"'{kind}' is for WebRTC and SIP; on a WebSocket the client holds the audio.")
         if kind not in _READERS:
             fields.reject("type", f"{shown(kind)} is not supported. Supported types: {listed((_APPEND, *_READERS))}.")
-        if _too_deep(fields.values):
-            raise ClientError("invalid_value", f"The event is nested more than {_MAX_DEPTH} levels deep.")
+        if too_deep(fields.values):
+            raise ClientError("invalid_value", f"The event is nested more than {MAX_DEPTH} levels deep.")
         return _READERS[kind]
 
     def _audio(self, fields: Fields) -> bytes:
@@ -196,18 +195,3 @@ def _parsed(frame: str | bytes) -> Fields:
 
 def _item_id(fields: Fields) -> str:
     return fields.needed("item_id", fields.text("item_id", MAX_ID))
-
-
-def _too_deep(value: Any) -> bool:
-    """What is taken in may have to be written again, and no JSON writer or chat template goes to any depth."""
-    level = [value]
-    for _ in range(_MAX_DEPTH):
-        level = [
-            child
-            for parent in level
-            if isinstance(parent, dict | list)
-            for child in (parent.values() if isinstance(parent, dict) else parent)
-        ]
-        if not level:
-            return False
-    return True

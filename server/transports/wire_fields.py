@@ -12,6 +12,8 @@ from server.errors import ClientError
 
 Value = TypeVar("Value")
 
+MAX_DEPTH = 64
+"""How deep objects and arrays of a peer may be nested."""
 _SHOWN = 48
 """How much of a wrong value an error message repeats, in characters."""
 
@@ -137,3 +139,18 @@ def shown(value: Any) -> str:
 def listed(allowed: Collection[str]) -> str:
     """Names as an error message lists them."""
     return ", ".join(f"'{name}'" for name in allowed)
+
+
+def too_deep(value: Any) -> bool:
+    """What is taken in may have to be written again, and no JSON writer or chat template goes to any depth."""
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        level = [
+            child
+            for parent in level
+            if isinstance(parent, dict | list)
+            for child in (parent.values() if isinstance(parent, dict) else parent)
+        ]
+        if not level:
+            return False
+    return True
