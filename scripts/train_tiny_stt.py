@@ -1,0 +1,209 @@
+"""Make the bundled tiny Whisper: from the speech of espeak-ng, flite and the bundled voices alone, on one CPU thread.
+
+    python scripts/train_tiny_stt.py train --out FOLDER                  # from nothing
+    python scripts/train_tiny_stt.py train --start GIVEN --out FOLDER    # go on from a narrower or equal model
+    python scripts/train_tiny_stt.py train --out FOLDER --quick          # about a minute: loads, understands nothing
+    python scripts/train_tiny_stt.py examine FOLDER ...                  # held-out figures, one column a model
+
+Needs espeak-ng, flite and the extra "train" (torch). What was begun goes on when started again with the same --work.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    TaskProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+from tokenizers import Tokenizer
+
+from scripts.training.stt.evaluate import Figures, Recogniser, Score, evaluate, evaluation_set
+from scripts.training.stt.plan import utterances
+from scripts.training.stt.shards import SHARD, read_shards, write_shard
+from scripts.training.stt.tokens import CHARACTERS, PIECES, sentences_only, train_tokenizer, trained_rows
+
+_SENTENCES_FOR_PIECES = 40_000
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """How much of everything: the real thing, or --quick."""
+
+    shards: int = 24
+    shard: int = SHARD
+    pieces: int = PIECES
+    sentences: int = _SENTENCES_FOR_PIECES
+    width: int = 192
+    heads: int = 3
+    encoder_layers: int = 4
+    decoder_layers: int = 2
+    steps: int = 3000
+    frames: int = 12_000
+
+
+QUICK = Scale(
+    shards=2,
+    shard=60,
+    pieces=400,
+    sentences=500,
+    width=64,
+    heads=1,
+    encoder_layers=1,
+    decoder_layers=1,
+    steps=40,
+    frames=3000,
+)
+
+
+def bars(count: ProgressColumn) -> Progress:
+    """Progress bars on standard error."""
+    return Progress(
+        TextColumn("{task.description}"), BarColumn(), count, TimeRemainingColumn(), console=Console(stderr=True)
+    )
+
+
+def make_data(folder: Path, seed: int, scale: Scale, workers: int, display: Progress) -> None:
+    """Write all shards that are missing. Raises UnspokenError when a synthesiser does not work."""
+    task = display.add_task("speaking", total=scale.shards)
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        jobs = [pool.submit(write_shard, folder, seed, number, scale.shard) for number in range(scale.shards)]
+        for job in as_completed(jobs):
+            job.result()
+            display.advance(task)
+
+
+def make_tokenizer(path: Path, seed: int, scale: Scale, start: Path | None) -> Tokenizer:
+    """The tokenizer of the model to start from, that of the work folder, or a new one."""
+    if start is not None:
+        return Tokenizer.from_file(str(start / "tokenizer.json"))
+    if not path.is_file():
+        texts = (utterance.text for utterance in utterances(seed, scale.sentences))
+        train_tokenizer(sentences_only(texts), scale.pieces).save(str(path))
+    return Tokenizer.from_file(str(path))
+
+
+def train(arguments: argparse.Namespace) -> None:
+    """Speak, train, export."""
+    import torch
+
+    from scripts.training.stt import train as loop
+    from scripts.training.stt.export import export
+    from scripts.training.stt.given import read_weights, start_from
+    from scripts.training.stt.network import Size, Whisper
+
+    torch.set_num_threads(1)
+    scale = QUICK if arguments.quick else Scale()
+    work: Path = arguments.work or arguments.out.with_name(arguments.out.name + "-work")
+    work.mkdir(parents=True, exist_ok=True)
+    tokenizer = make_tokenizer(work / "tokenizer.json", arguments.seed, scale, arguments.start)
+    size = Size(
+        scale.width,
+        scale.heads,
+        scale.encoder_layers,
+        scale.decoder_layers,
+        trained_rows(tokenizer),
+        len(CHARACTERS) + 1,
+    )
+    settings = loop.Settings(
+        steps=arguments.steps or scale.steps, minutes=arguments.minutes, frames=scale.frames, seed=arguments.seed
+    )
+    start: Callable[[Whisper], None] | None = None
+    if arguments.start:
+        weights = read_weights(arguments.start / "model.bin")
+
+        def start(network: Whisper) -> None:
+            start_from(network, weights, arguments.seed)
+
+    with bars(MofNCompleteColumn()) as display:
+        make_data(work / "data", arguments.seed, scale, arguments.workers, display)
+    with bars(TaskProgressColumn()) as display:
+        task = display.add_task("training", total=1.0)
+
+        def report(progress: loop.Progress, share: float) -> None:
+            losses = "  ".join(f"{name} {loss:.3f}" for name, loss in progress.losses.items())
+            display.update(task, completed=share, description=f"training  step {progress.step}  {losses}")
+
+        network = loop.train(work / "data", work, tokenizer, size, settings, report, start)
+    export(network, tokenizer, arguments.out)
+    heard, _ = read_shards(work / "data")
+    print(f"{arguments.out}: trained on {len(heard)} utterances, {sum(len(e.mel) for e in heard) / 360_000:.1f} h")
+
+
+def examine(arguments: argparse.Namespace) -> None:
+    """Print the figures of each model side by side."""
+    sentences = list(evaluation_set(arguments.seed, arguments.count))
+    figures = {folder: evaluate(Recogniser(folder), sentences) for folder in arguments.models}
+    Console().print(table(figures))
+    if arguments.show:
+        for (said, *_), *heard in zip(*[[*one.samples] for one in figures.values()], strict=False):
+            print(said, *(text for _, text in heard), sep="\n    ")
+
+
+def table(figures: dict[Path, Figures]) -> Table:
+    """Word error rates, languages, time and false words: a row each, a column a model."""
+    made = Table("set", "language", "line", *(f"{folder.parent.name}/{folder.name}" for folder in figures))
+    first = next(iter(figures.values()))
+    for key in first.scores:
+        made.add_row(*key, *(f"{one.scores[key].rate:.1%}" for one in figures.values()))
+    scores = [list(one.scores.values()) for one in figures.values()]
+    made.add_row(
+        "language right", "", "", *(f"{_mean(one, lambda score: score.languages_right):.1%}" for one in scores)
+    )
+    made.add_row("ms a decode", "", "", *(f"{_mean(one, lambda score: score.seconds) * 1000:.0f}" for one in scores))
+    for sound in first.false_words:
+        made.add_row("false words in 80 s", "", sound, *(str(one.false_words[sound]) for one in figures.values()))
+    return made
+
+
+def _mean(scores: Sequence[Score], part: Callable[[Score], float]) -> float:
+    return sum(map(part, scores)) / sum(score.utterances for score in scores)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(required=True)
+    one = commands.add_parser("train", help="make a model folder")
+    one.add_argument("--out", type=Path, required=True, help="folder to write")
+    one.add_argument("--work", type=Path, help="folder for features and checkpoints (default: beside --out)")
+    one.add_argument("--start", type=Path, help="model folder to begin with")
+    one.add_argument("--quick", action="store_true", help="a minute's run that shows that all parts work")
+    one.add_argument("--minutes", type=float, default=600.0, help="end the training after this time")
+    one.add_argument("--steps", type=int, help="end the training after that many steps")
+    one.add_argument("--seed", type=int, default=7)
+    one.add_argument("--workers", type=int, default=1, help="processes that speak")
+    one.set_defaults(run=train)
+    one = commands.add_parser("examine", help="held-out figures")
+    one.add_argument("models", type=Path, nargs="+", help="model folders")
+    one.add_argument("--count", type=int, default=40, help="sentences of each kind and language")
+    one.add_argument("--seed", type=int, default=1_000_003)
+    one.add_argument("--show", action="store_true", help="print what was said and heard")
+    one.set_defaults(run=examine)
+    arguments = parser.parse_args()
+    try:
+        arguments.run(arguments)
+    except (OSError, ValueError, RuntimeError) as error:
+        print(f"train_tiny_stt: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
