@@ -26,7 +26,7 @@ export class Answer {
   /** More text. Spoken words wait until they are played. */
   say(delta, spoken) {
     this.text += delta;
-    this.spoken = spoken;
+    this.spoken ||= spoken;
     this.show();
   }
 

@@ -173,6 +173,7 @@ export class Conversation {
     const answer = this.answers.get(id);
     if (!answer || answer.over || !this.speaker) return;
     const pcm = fromBase64(delta);
+    answer.spoken = true;
     answer.received += pcm.length;
     this.speaker.push(id, pcm);
   }

@@ -6,7 +6,9 @@ import { drawTimeline } from "./timeline.js";
 const NEAR_END_PX = 120;
 
 export class Log {
-  constructor() {
+  /** announces(): whether what is said is told to screen readers. */
+  constructor(announces) {
+    this.announces = announces;
     this.list = byId("log");
     this.spoken = byId("announcer");
   }
@@ -17,17 +19,20 @@ export class Log {
     for (const earlier of this.list.querySelectorAll("details.times[open]")) earlier.open = false;
     const section = element("section", { className: `turn ${who}` });
     this.list.append(section);
+    this.list.parentElement.scrollTop = this.list.parentElement.scrollHeight;
     return new TurnView(section, this);
   }
 
   /** A line between turns: the call began, ended. */
   note(text) {
     this.list.append(element("p", { className: "note" }, text));
+    this.announce(text);
     this.follow();
   }
 
   /** Tell it to those who listen to the page: whole sentences, not each word. */
   announce(text) {
+    if (!this.announces()) return;
     this.spoken.append(element("p", {}, text));
     while (this.spoken.childElementCount > 4) this.spoken.firstElementChild.remove();
   }

@@ -9,15 +9,19 @@ const STATES = {
   idle: "Not connected",
   connecting: "Connecting…",
   listening: "Listening",
-  hearing: "You are speaking",
+  hearing: "Hearing you",
   thinking: "Thinking",
   answering: "Answering",
 };
 /** Levels are drawn on a scale of decibels, from a quiet room to full scale. */
 const QUIET_DB = -60;
 
+/** Where the settings stand beside the conversation; else they cover it. */
+const WIDE = matchMedia("(min-width: 60rem)");
+
 const body = document.body;
-const call = new Call(new Log(), new Settings(() => call.update()), {
+const settings = new Settings(() => call.update());
+const call = new Call(new Log(() => settings.announces), settings, {
   onChange: () => show(),
   onFault: tell,
   onInput: (level) => meter("input-level", level),
@@ -31,7 +35,7 @@ function show() {
   const { state } = call;
   const connected = call.phase === "on";
   const live = connected && call.microphone !== null;
-  const listening = live ? STATES.listening : "Connected, microphone off";
+  const listening = live ? STATES.listening : "Microphone off";
   body.dataset.state = state;
   byId("state").textContent = state === "listening" ? (call.muted && live ? "Muted" : listening) : STATES[state];
   byId("talk").classList.toggle("on", connected);
@@ -41,7 +45,7 @@ function show() {
   byId("mute").setAttribute("aria-pressed", String(connected && (call.muted || !live)));
   byId("mute-label").textContent = live || !connected ? (call.muted ? "Unmute" : "Mute") : "Mic on";
   byId("interrupt").disabled = state !== "answering" && state !== "thinking";
-  byId("hold").hidden = !(live && call.settings.manual);
+  byId("hold").hidden = !(live && settings.manual);
   byId("hold").classList.toggle("held", call.held);
   if (!live) meter("input-level", 0);
   if (state !== "answering") meter("output-level", 0);
@@ -74,6 +78,7 @@ const mute = () => call.mute(call.microphone !== null && !call.muted);
 function panel(open) {
   byId("panel").classList.toggle("open", open);
   byId("panel-toggle").setAttribute("aria-expanded", String(open));
+  byId("panel-toggle").textContent = open && !WIDE.matches ? "Close" : "Settings";
 }
 
 byId("talk").addEventListener("click", talk);
@@ -115,15 +120,15 @@ const KEYS = {
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
   if (event.key === "Escape") {
-    if (byId("panel").classList.contains("open")) panel(false);
-    else if (!byId("interrupt").disabled) call.interrupt();
+    if (!byId("interrupt").disabled) call.interrupt();
+    else if (!WIDE.matches) panel(false);
     return;
   }
   const speaks = !hold.hidden && (event.key === " " || (event.key === "Enter" && event.target === hold));
-  if (speaks && (call.settings.shortcuts || event.target === hold) && !taken(event.target, event.key)) {
+  if (speaks && (settings.shortcuts || event.target === hold) && !taken(event.target, event.key)) {
     event.preventDefault();
     call.press();
-  } else if (call.settings.shortcuts && !event.repeat && !taken(event.target, event.key)) {
+  } else if (settings.shortcuts && !event.repeat && !taken(event.target, event.key)) {
     const act = KEYS[event.key.toLowerCase()];
     if (!act) return;
     event.preventDefault();
@@ -135,6 +140,7 @@ document.addEventListener("keyup", (event) => {
 });
 addEventListener("pagehide", () => call.hangUp());
 
-panel(matchMedia("(min-width: 60rem)").matches);
+WIDE.addEventListener("change", () => panel(WIDE.matches));
+panel(WIDE.matches);
 show();
-call.settings.offerVoices();
+settings.offerVoices();

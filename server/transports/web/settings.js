@@ -50,6 +50,11 @@ export class Settings {
     return this.fields.detection.value === "manual";
   }
 
+  /** Whether what is said is told to screen readers. */
+  get announces() {
+    return this.fields.announce.checked;
+  }
+
   get shortcuts() {
     return this.fields.shortcuts.checked;
   }

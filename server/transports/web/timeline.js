@@ -37,15 +37,15 @@ export function milliseconds(value) {
 
 function headline(times) {
   if (times.wait === null) return "Times";
-  return `${milliseconds(times.wait)} ${times.asked === null ? "from your last word" : "from your question"} to the first sound`;
+  return `${milliseconds(times.wait)} from your ${times.asked === null ? "last word" : "question"} to the first sound`;
 }
 
 function explanation(times, rows) {
-  const zero = times.asked === null ? "the end of your speech" : "your question";
-  const counted = `Counted from ${zero}.`;
+  const counted = `Counted from ${times.asked === null ? "the end of your speech" : "your question"}.`;
   if (times.hold > 0 && times.prepared && times.wait !== null) {
+    const what = rows.some(({ kind }) => kind === "tool") ? "question to the tool" : "answer";
     const rest = milliseconds(Math.max(0, times.wait - times.hold));
-    return `${counted} The answer was made ready during the hold of ${milliseconds(times.hold)}; the rest took ${rest}.`;
+    return `${counted} The ${what} was made ready during the hold of ${milliseconds(times.hold)}; the rest took ${rest}.`;
   }
   const steps = rows.filter(({ kind }) => kind === "stage" || kind === "tool" || kind === "heard");
   if (steps.length === 0) return counted;

@@ -66,29 +66,33 @@ export class TurnTimes {
     }
     if (this.hold > 0) rows.push({ label: "Hold", kind: "hold", from: 0, to: this.hold });
     let at = 0;
-    for (const response of this.responses.values()) at = responseRows(response, origin, at, rows);
-    if (this.wait !== null) {
-      // What was ready early waited for the hold, not for the loudspeaker.
-      const from = Math.min(this.wait, Math.max(at, this.hold));
-      rows.push({ label: "You heard it", kind: "heard", from, to: this.wait });
-    }
+    for (const response of this.responses.values()) at = this.responseRows(response, at, rows);
+    if (this.wait !== null) rows.push(this.seen("You heard it", "heard", at, this.wait));
     return rows;
+  }
+
+  responseRows(response, start, rows) {
+    const zero = begin(response) - this.origin;
+    const made = STAGES.filter(([stage]) => response.stages?.[stage] != null);
+    const steps = [
+      ...made.map(([stage, label]) => ({ label, kind: "stage", to: zero + response.stages[stage] })),
+      ...response.calls.map(({ name, at }) => ({ label: name, kind: "tool", to: at - this.origin })),
+    ];
+    let at = start;
+    for (const { label, kind, to } of steps.sort((one, other) => one.to - other.to)) {
+      rows.push(kind === "tool" ? this.seen(label, kind, at, to) : { label, kind, from: Math.min(at, to), to });
+      at = Math.max(at, to);
+    }
+    return at;
+  }
+
+  /** A bar for what the page got to see: if that was ready early, it waited for the end of the hold. */
+  seen(label, kind, from, to) {
+    return { label, kind, from: Math.min(to, Math.max(from, this.hold)), to };
   }
 }
 
 /** The zero of the server's stages on this page's clock: response_created is the one that both have seen. */
 function begin({ created, stages }) {
   return created - (stages?.response_created ?? 0);
-}
-
-function responseRows(response, origin, at, rows) {
-  const zero = begin(response) - origin;
-  const steps = STAGES.filter(([stage]) => response.stages?.[stage] != null)
-    .map(([stage, label]) => ({ label, kind: "stage", to: zero + response.stages[stage] }))
-    .concat(response.calls.map(({ name, at: called }) => ({ label: name, kind: "tool", to: called - origin })));
-  for (const step of steps.sort((one, other) => one.to - other.to)) {
-    rows.push({ ...step, from: Math.min(at, step.to) });
-    at = Math.max(at, step.to);
-  }
-  return at;
 }

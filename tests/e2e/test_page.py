@@ -1,0 +1,223 @@
+"""The page in a real browser: spoken to, typed to, worked by keys alone; its answers heard and read."""
+
+from __future__ import annotations
+
+import re
+import wave
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from models.audio import Pcm16
+from tests.e2e.browser import Page, chromium
+from tests.e2e.conftest import Server
+from tests.models.speech import silence, speak
+
+RATE = 48_000
+SECRETS = "/v1/realtime/client_secrets"
+ANSWERED = "document.querySelector('.line.answer.done')"
+
+Open = Callable[..., AbstractAsyncContextManager[Page]]
+
+
+def say(*parts: str | float) -> Pcm16:
+    """A recording: words, and seconds of silence."""
+    spoken = [silence(part, RATE) if isinstance(part, float) else speak(part, rate=RATE) for part in parts]
+    return np.concatenate(spoken)
+
+
+@pytest.fixture
+def browser(server: Server, tmp_path: Path) -> Open:
+    """``async with browser(recording) as page``: the server's page, with the recording for its microphone. When it is
+    left, the page must have had no fault and asked nobody but the server."""
+
+    @asynccontextmanager
+    async def opened(microphone: Pcm16 | None = None) -> AsyncIterator[Page]:
+        file = None
+        if microphone is not None:
+            file = tmp_path / "microphone.wav"
+            with wave.open(str(file), "wb") as recording:
+                recording.setnchannels(1)
+                recording.setsampwidth(2)
+                recording.setframerate(RATE)
+                recording.writeframes(microphone.tobytes())
+        async with chromium(tmp_path, file) as page:
+            await page.look()
+            await page.open(server.base_url + "/")
+            await page.until("document.querySelectorAll('#voice option').length > 1")
+            yield page
+            # A server without keys has no secrets to give, and the browser reports that by itself.
+            faults = [error for error in page.errors if not (SECRETS in error and page.statuses[secrets] == 404)]
+            assert not faults
+            host = server.base_url.removeprefix("http")
+            strangers = [url for url in page.requests if not re.match(r"(http|ws)" + re.escape(host) + "/", url)]
+            assert not strangers
+            assert not [event for event in page.received if event["type"] == "error"]
+
+    secrets = server.base_url + SECRETS
+    return opened
+
+
+async def timeline(page: Page) -> dict[str, str]:
+    """The rows of the last turn's chart: label and time."""
+    rows = "[...document.querySelectorAll('.turn:last-child .times tr')]"
+    pairs = await page.evaluate(f"{rows}.map((row) => [row.cells[0].textContent, row.cells[2].textContent])")
+    return dict(pairs)
+
+
+async def test_a_spoken_question_is_answered_aloud_and_both_are_written_word_by_word(browser: Open, server: Server):
+    async with browser(say(2.5, "Are you a real person?", 1.0)) as page:
+        await page.evaluate(
+            """window.stages = []; new MutationObserver(() => {
+              const words = document.querySelector(".line.answer .words")?.textContent;
+              if (words && words !== window.stages.at(-1)) window.stages.push(words);
+            }).observe(document, { subtree: true, childList: true, characterData: true })"""
+        )
+        await page.click("#talk")
+        await page.until(ANSWERED)
+        (heard,) = await page.texts(".line.caller .words")
+        assert {"real", "person"} & set(heard.lower().strip("?").split()), heard
+        (answer,) = await page.texts(".line.answer .words")
+        assert len(answer.split()) > 3
+        stages = await page.evaluate("window.stages")
+        assert len(stages) > 3
+        assert all(answer.startswith(stage) for stage in stages)
+        played = int(await page.evaluate("document.querySelector('.line.answer').dataset.playedSamples"))
+        made = sum(len(event["delta"]) * 3 // 8 for event in page.received if event["type"].endswith("audio.delta"))
+        assert made - 4 * len(page.received) <= played <= made
+        assert played == int(await page.evaluate("document.body.dataset.playedSamples"))
+        times = await timeline(page)
+        assert {"You spoke", "Hold", "Transcript", "First token", "First clause", "First audio", "You heard it"} <= set(
+            times
+        )
+        (handshake,) = page.handshakes
+        with_secret = "openai-insecure-api-key.ek_" in handshake["Sec-WebSocket-Protocol"]
+        assert with_secret == (page.statuses[server.base_url + SECRETS] == 200)
+
+
+async def test_speaking_over_an_answer_stops_it_at_the_very_sample(browser: Open):
+    async with browser(say(2.5, "Tell me a story.", 2.0, "Stop please, one moment.", 1.0)) as page:
+        await page.click("#talk")
+        truncate = await page.until_sent("conversation.item.truncate")
+        first = "document.querySelector('.line.answer')"
+        await page.until(f"{first}.classList.contains('cut')")
+        played = int(await page.evaluate(f"{first}.dataset.playedSamples"))
+        assert truncate["item_id"] == await page.evaluate(f"{first}.dataset.item")
+        assert truncate["audio_end_ms"] == played * 1000 // 24_000 > 200
+        (retrieved,) = [event for event in page.received if event["type"] == "conversation.item.retrieved"]
+        kept = await page.evaluate(f"{first}.querySelector('.words').firstChild.textContent")
+        assert kept == retrieved["item"]["content"][0]["transcript"]
+        assert await page.evaluate(f"{first}.querySelector('s').textContent.trim()")
+
+
+async def test_a_typed_question_goes_to_a_tool_with_the_keyboard_alone(browser: Open):
+    async with browser() as page:
+        await page.key("/")
+        await page.write("What time do you open on Friday?")
+        await page.key("Enter")
+        await page.until(ANSWERED)
+        (card,) = await page.texts(".card")
+        assert "get_opening_hours" in card
+        assert '"friday"' in card
+        assert '"09:00"' in card
+        (answer,) = await page.texts(".line.answer .words")
+        assert "nine" in answer.lower(), answer
+        assert "get_opening_hours" in await timeline(page)
+        assert int(await page.evaluate("document.body.dataset.playedSamples")) > 12_000
+
+
+async def test_the_interrupt_key_stops_a_long_answer(browser: Open):
+    async with browser() as page:
+        await page.key("/")
+        await page.write("Tell me a story.")
+        await page.key("Enter")
+        await page.until("document.body.dataset.playedSamples > 12000")
+        await page.key("Escape")
+        await page.until("document.querySelector('.line.answer.cut s')")
+        truncate = await page.until_sent("conversation.item.truncate")
+        assert truncate["audio_end_ms"] >= 500
+
+
+async def test_turns_by_hand_are_held_with_the_space_key(browser: Open):
+    async with browser(say(4.0, "Are you a real person?", 1.0)) as page:
+        await page.evaluate("document.getElementById('panel-toggle').focus()")
+        for _ in range(60):
+            await page.key("Tab")
+            if await page.evaluate("document.activeElement.id") == "detection":
+                break
+        await page.key("ArrowDown")
+        await page.key("ArrowDown")
+        await page.evaluate("document.activeElement.blur()")
+        await page.key("t")
+        await page.until("!document.getElementById('hold').hidden")
+        assert (await page.until_sent("session.update"))["session"]["audio"]["input"]["turn_detection"] is None
+        await page.key(" ", up=False)
+        # The recording began when the microphone was opened: this is a second longer than all of it.
+        await page.until_sent("input_audio_buffer.append", 300)
+        await page.key(" ", down=False)
+        await page.until(ANSWERED)
+        (heard,) = await page.texts(".line.caller .words")
+        assert {"real", "person"} & set(heard.lower().strip("?").split()), heard
+        assert [event["type"] for event in page.sent].count("response.create") == 1
+
+
+async def test_muted_there_is_nothing_to_hear(browser: Open):
+    async with browser(say(4.0, "Are you a real person?", 1.0)) as page:
+        await page.click("#talk")
+        await page.until("document.body.dataset.state === 'listening'")
+        await page.key("m")
+        await page.until("document.getElementById('state').textContent === 'Muted'")
+        before = sum(event["type"] == "input_audio_buffer.append" for event in page.sent)
+        await page.until_sent("input_audio_buffer.append", before + 300)
+        assert not [event for event in page.received if event["type"] == "input_audio_buffer.speech_started"]
+        last = [event["audio"] for event in page.sent if event["type"] == "input_audio_buffer.append"][-1]
+        assert set(last) <= {"A", "="}
+
+
+async def test_a_refused_microphone_is_told_in_plain_words_and_typing_still_works(browser: Open):
+    async with browser() as page:
+        await page.key("t")
+        fault = await page.until("document.getElementById('fault-text').textContent")
+        assert "microphone" in fault
+        assert await page.evaluate("document.body.dataset.state") == "idle"
+        await page.click("#typed")
+        await page.write("Are you a real person?")
+        await page.key("Enter")
+        await page.until(ANSWERED)
+
+
+async def test_a_server_that_goes_away_is_told_in_plain_words(own_server: Server, tmp_path: Path):
+    async with chromium(tmp_path) as page:
+        await page.open(own_server.base_url + "/")
+        await page.until("document.querySelectorAll('#voice option').length > 1")
+        await page.key("/")
+        await page.write("Are you a real person?")
+        await page.key("Enter")
+        await page.until(ANSWERED)
+        own_server.process.kill()
+        assert "lost" in await page.until("document.getElementById('fault-text').textContent")
+        assert await page.evaluate("document.body.dataset.state") == "idle"
+
+
+async def test_settings_last_and_bad_json_is_shown_and_not_sent(browser: Open):
+    async with browser() as page:
+        await page.evaluate(
+            """(() => { const { language, tools } = document.getElementById("settings").elements;
+            language.value = "de"; language.dispatchEvent(new Event("change", { bubbles: true }));
+            document.getElementById("advanced").open = true;
+            tools.value = "[{"; tools.dispatchEvent(new Event("input", { bubbles: true })); })()"""
+        )
+        assert "JSON" in await page.evaluate("document.getElementById('tools-fault').textContent")
+        await page.command("Page.reload")
+        await page.until("document.querySelectorAll('#language option').length > 1")
+        assert await page.evaluate("document.getElementById('language').value") == "de"
+        await page.key("/")
+        await page.write("Sind Sie ein echter Mensch?")
+        await page.key("Enter")
+        await page.until(ANSWERED)
+        session = (await page.until_sent("session.update"))["session"]
+        assert session["audio"]["input"]["transcription"] == {"language": "de"}
+        assert [tool["name"] for tool in session["tools"]] == ["get_opening_hours", "get_price"]
