@@ -23,14 +23,12 @@ def availability(call: Call) -> None:
     what = service.object(call.language) if service else ""
     ask(
         call,
-        f"(do you have (anything|something|a slot) free {words}{at} {'for ' + what if what else ''}|is there "
-        f"(anything|something) free "
-        f"{words}{at} {'for ' + what if what else ''}|are you free {words}{at} {'for ' + what if what else ''}|"
-        f"what is available "
-        f"{words}{at} {'for ' + what if what else ''})?",
-        f"(haben Sie {words}{at} (noch|) (etwas|was|einen Termin) frei {'für ' + what if what else ''}|ist "
-        f"{words}{at} (noch|) (etwas|was) frei "
-        f"{'für ' + what if what else ''}|gibt es {words}{at} {'für ' + what if what else ''} (noch|) freie Termine)?",
+        f"(do you have (anything|something|a slot) free {words}{at} {'for ' + what if what else ''}|is there (anything|"
+        f"something) free {words}{at} {'for ' + what if what else ''}|are you free {words}{at} "
+        f"{'for ' + what if what else ''}|what is available {words}{at} {'for ' + what if what else ''})?",
+        f"(haben Sie {words}{at} (noch|) (etwas|was|einen Termin) frei {'für ' + what if what else ''}|ist {words}{at} "
+        f"(noch|) (etwas|was) frei {'für ' + what if what else ''}|gibt es {words}{at} {'für ' + what if what else ''} "
+        "(noch|) freie Termine)?",
         keep=at,
     )
     day = day or day_answer(call)
@@ -120,12 +118,11 @@ def cancel(call: Call) -> None:
     )
     ask(
         call,
-        f"(I would like to cancel|I need to cancel|please cancel|can you cancel|I want to cancel|I have to "
-        f"cancel) my (appointment|booking) {words}{who}(.|)",
-        f"(ich möchte meinen Termin {words} absagen|ich muss meinen Termin {words} absagen|bitte sagen Sie "
-        f"meinen Termin {words} ab|"
-        f"ich möchte meinen Termin {words} stornieren|ich kann {words} nicht kommen und möchte meinen Termin "
-        f"absagen){who}(.|)",
+        "(I would like to cancel|I need to cancel|please cancel|can you cancel|I want to cancel|I have to cancel) my "
+        f"(appointment|booking) {words}{who}(.|)",
+        f"(ich möchte meinen Termin {words} absagen|ich muss meinen Termin {words} absagen|bitte sagen Sie meinen "
+        f"Termin {words} ab|ich möchte meinen Termin {words} stornieren|ich kann {words} nicht kommen und möchte "
+        f"meinen Termin absagen){who}(.|)",
     )
     day = day or day_answer(call, _WHICH_APPOINTMENT)
     words = day_words(day, call.language)
@@ -194,12 +191,11 @@ def move(call: Call) -> None:
     )
     texts = {
         "both": (
-            f"({start} from {english} to {to_en}|{start} on {english} to {to_en}|my appointment is on "
-            f"{english}, can I come {day_words(new, 'en')} instead)",
-            f"(ich möchte meinen Termin von {german} auf {to_de} verschieben|können Sie meinen Termin von "
-            f"{german} auf {to_de} verschieben|ich "
-            f"muss meinen Termin am {german} auf {to_de} verschieben|ich habe {day_words(old, 'de')} einen "
-            f"Termin, kann ich ihn auf {to_de} verschieben)",
+            f"({start} from {english} to {to_en}|{start} on {english} to {to_en}|my appointment is on {english}, can I "
+            f"come {day_words(new, 'en')} instead)",
+            f"(ich möchte meinen Termin von {german} auf {to_de} verschieben|können Sie meinen Termin von {german} auf "
+            f"{to_de} verschieben|ich muss meinen Termin am {german} auf {to_de} verschieben|ich habe "
+            f"{day_words(old, 'de')} einen Termin, kann ich ihn auf {to_de} verschieben)",
         ),
         "old": (
             f"{start} {day_words(old, 'en')}",

@@ -90,8 +90,8 @@ def book(call: Call, known: dict[str, str] | None = None) -> None:
 
 def _agreement(call: Call) -> str:
     return call.by_language(
-        "(Yes|Yes, please|Yes, that is right|That's right|Correct|Yes, exactly|Right|Perfect|Yes please do|"
-        "Sounds good|Okay)(.|)",
+        "(Yes|Yes, please|Yes, that is right|That's right|Correct|Yes, exactly|Right|Perfect|Yes please do|Sounds good|"
+        "Okay)(.|)",
         "(Ja|Ja, bitte|Ja genau|Ja, das ist richtig|Richtig|Genau|Ja, stimmt|Perfekt|Stimmt so|Das passt|Okay)(.|)",
     )
 
@@ -126,17 +126,14 @@ def _open(draft: _Draft) -> None:
 
 
 _OPEN_EN = (
-    "(|||Hello, |Hi, |Good morning, )(I would like to book|I'd like to book|I want to book|Can I book|Could I "
-    "get|I need|"
-    "Please book me|I would like|I'd like to make a booking for|Can you book) {what} {when}{name}(.| please.|, "
+    "(|||Hello, |Hi, |Good morning, )(I would like to book|I'd like to book|I want to book|Can I book|Could I get|I "
+    "need|Please book me|I would like|I'd like to make a booking for|Can you book) {what} {when}{name}(.| please.|, "
     "please.|)"
 )
 _OPEN_DE = (
-    "(|||Hallo, |Guten Tag, |Guten Morgen, )(ich möchte {what} {when} buchen|ich hätte gern {what} {when}|ich "
-    "brauche {what} "
-    "{when}|ich würde gern {what} {when} buchen|kann ich {what} {when} buchen|{what} {when} bitte|ich möchte "
-    "{what} {when}|"
-    "können Sie mir {what} {when} eintragen|ich möchte {what} {when} reservieren){name}(.|, bitte.|)"
+    "(|||Hallo, |Guten Tag, |Guten Morgen, )(ich möchte {what} {when} buchen|ich hätte gern {what} {when}|ich brauche "
+    "{what} {when}|ich würde gern {what} {when} buchen|kann ich {what} {when} buchen|{what} {when} bitte|ich möchte "
+    "{what} {when}|können Sie mir {what} {when} eintragen|ich möchte {what} {when} reservieren){name}(.|, bitte.|)"
 )
 
 

@@ -103,21 +103,21 @@ STREETS = tuple(
 )
 
 FIRST = _words(
-    "Anna Ben Clara David Elena Felix Greta Hugo Irene Jonas Karla Lukas Maria Martin Nina Oscar Paula Peter "
-    "Robert Robin Sofia Thomas Vera Walter Zoe Bruno Laura Julia Emma Paul Lena Tim Sarah Tom Lisa Jan Eva Mark "
-    "Nora Leo Ida Max Mia Simon Helen James Mary John Alice Henry Lucy George Emily Jack Grace Oliver Sophie "
-    "Daniel Rachel Adam Chloe Samuel Hannah Michael Susan Kevin Karen Brian Linda Steven Julian Marie Stefan "
-    "Sabine Andreas Monika Jürgen Heike Wolfgang Ute Dieter Petra Uwe Anja Ralf Silke Torsten Birgit Bernd Katrin "
-    "Mehmet Ayşe Ali Fatma Ivan Olga Pedro Carmen Luca Giulia Pierre Amelie Kofi Amina Chen Mei Ravi Priya"
+    "Anna Ben Clara David Elena Felix Greta Hugo Irene Jonas Karla Lukas Maria Martin Nina Oscar Paula Peter Robert "
+    "Robin Sofia Thomas Vera Walter Zoe Bruno Laura Julia Emma Paul Lena Tim Sarah Tom Lisa Jan Eva Mark Nora Leo Ida "
+    "Max Mia Simon Helen James Mary John Alice Henry Lucy George Emily Jack Grace Oliver Sophie Daniel Rachel Adam "
+    "Chloe Samuel Hannah Michael Susan Kevin Karen Brian Linda Steven Julian Marie Stefan Sabine Andreas Monika Jürgen "
+    "Heike Wolfgang Ute Dieter Petra Uwe Anja Ralf Silke Torsten Birgit Bernd Katrin Mehmet Ayşe Ali Fatma Ivan Olga "
+    "Pedro Carmen Luca Giulia Pierre Amelie Kofi Amina Chen Mei Ravi Priya"
 )
 LAST = _words(
     "Weber Becker Fischer Schmidt Meyer Keller Berger Frank Wilson Taylor Brown Miller Garcia Rossi Novak Dubois "
     "Jansen Larsen Hansen Müller Schneider Wagner Hoffmann Schulz Koch Bauer Richter Klein Wolf Schröder Neumann "
     "Schwarz Braun Zimmermann Krüger Hofmann Hartmann Lange Werner Krause Lehmann Köhler Maier Huber Kaiser Fuchs "
     "Peters Lang Scholz Möller Weiß Jung Hahn Vogel Roth Smith Jones Williams Davies Evans Johnson Roberts Walker "
-    "Wright Robinson Thompson White Hughes Edwards Green Hall Wood Harris Lewis Martin Clark Turner Hill Moore "
-    "Cooper Ward Morris King Baker Kowalski Nowak Silva Santos Moreau Petit Romano Ricci Yilmaz Demir Kaya "
-    "Popescu Horvat Nielsen Berg Lindqvist Okafor Singh Patel Nguyen Kim Chen"
+    "Wright Robinson Thompson White Hughes Edwards Green Hall Wood Harris Lewis Martin Clark Turner Hill Moore Cooper "
+    "Ward Morris King Baker Kowalski Nowak Silva Santos Moreau Petit Romano Ricci Yilmaz Demir Kaya Popescu Horvat "
+    "Nielsen Berg Lindqvist Okafor Singh Patel Nguyen Kim Chen"
 )
 UNSEEN_FIRST = _words("Dorian Philippa Ottilie Raymond Gesine Cormac Selma Lorenz Bettina Nigel")
 UNSEEN_LAST = _words("Abernathy Brinkmann Castellan Drosten Falkenberg Goodwin Hollister Mertens Pruitt Wendland")
@@ -128,18 +128,17 @@ _ENDS = _words("a o e en er el in is us ik ard ert ow sky son mann dt itz an ell
 
 
 _HEADS = _words(
-    "Ash Al Ander Bar Beck Ben Black Bran Bren Bright Broad Brook Bur Cald Car Church Cross Dal Dun East Eber "
-    "Edel Ein Eng Fair Farn Fein Fen Fried Gar Ger Glen Gold Gott Grand Grim Grün Hal Har Hart Hein Her High Hoch "
-    "Hohen Holm Hum Kal Kess King Kirch Klein Kron Lam Lang Leit Lieb Lind Long Lud Lyn Mar May Mil Mont Mor Neu "
-    "New Nor Ober Old Os Park Pen Per Pil Ra Red Rei Ring Rosen Roth Sand Sax Schön Sel Shel Sil Sonnen Stan "
-    "Stein Stern Stone Strat Sul Sum Tal Tem Thorn Tra Under Unter Vel Wal War Wein West Whit Wil Win Wolf Wood "
-    "Yar Zim"
+    "Ash Al Ander Bar Beck Ben Black Bran Bren Bright Broad Brook Bur Cald Car Church Cross Dal Dun East Eber Edel Ein "
+    "Eng Fair Farn Fein Fen Fried Gar Ger Glen Gold Gott Grand Grim Grün Hal Har Hart Hein Her High Hoch Hohen Holm "
+    "Hum Kal Kess King Kirch Klein Kron Lam Lang Leit Lieb Lind Long Lud Lyn Mar May Mil Mont Mor Neu New Nor Ober Old "
+    "Os Park Pen Per Pil Ra Red Rei Ring Rosen Roth Sand Sax Schön Sel Shel Sil Sonnen Stan Stein Stern Stone Strat "
+    "Sul Sum Tal Tem Thorn Tra Under Unter Vel Wal War Wein West Whit Wil Win Wolf Wood Yar Zim"
 )
 _TAILS = _words(
-    "bach beck berg bert bury by dale den der dorf don feld field ford gang grove ham hardt hausen heim helm holt "
-    "horn house hurst ing kamp kirk lan land ler ley lin ling man mark mer meyer mond more mund ner ney rath rich "
-    "rick ridge sen shaw side son stadt stead stett stock ston strom thal thorpe ton vale ville wald wall ward "
-    "way well wich wick win wirth wood worth wyn"
+    "bach beck berg bert bury by dale den der dorf don feld field ford gang grove ham hardt hausen heim helm holt horn "
+    "house hurst ing kamp kirk lan land ler ley lin ling man mark mer meyer mond more mund ner ney rath rich rick "
+    "ridge sen shaw side son stadt stead stett stock ston strom thal thorpe ton vale ville wald wall ward way well "
+    "wich wick win wirth wood worth wyn"
 )
 
 

@@ -49,10 +49,10 @@ def human(call: Call) -> None:
     """A caller who wants a person gets one at once."""
     ask(
         call,
-        "(can I speak to a (human|person|colleague)|I want to talk to a (real person|human)|please put me "
-        "through to someone|connect me to a person|can I talk to somebody)(.|?|)",
-        "(kann ich mit einem (Menschen|Mitarbeiter|Kollegen) sprechen|ich möchte mit einem Menschen sprechen|"
-        "verbinden Sie mich bitte mit jemandem|ich will einen Menschen sprechen|können Sie mich verbinden)(.|?|)",
+        "(can I speak to a (human|person|colleague)|I want to talk to a (real person|human)|please put me through to "
+        "someone|connect me to a person|can I talk to somebody)(.|?|)",
+        "(kann ich mit einem (Menschen|Mitarbeiter|Kollegen) sprechen|ich möchte mit einem Menschen sprechen|verbinden "
+        "Sie mich bitte mit jemandem|ich will einen Menschen sprechen|können Sie mich verbinden)(.|?|)",
     )
     if call.has("transfer_to_human"):
         put_through(call, "caller asked for a person")
@@ -65,8 +65,8 @@ def human(call: Call) -> None:
 def annoyed(call: Call) -> None:
     ask(
         call,
-        "(this is the third time I call|this is terrible|I am really angry|your service is awful|this is "
-        "ridiculous|I have been waiting for an hour)(.|!|)",
+        "(this is the third time I call|this is terrible|I am really angry|your service is awful|this is ridiculous|I "
+        "have been waiting for an hour)(.|!|)",
         "(das ist das dritte Mal, dass ich anrufe|das ist eine Frechheit|ich bin wirklich sauer|Ihr Service ist "
         "schrecklich|das ist unmöglich|ich warte seit einer Stunde)(.|!|)",
     )
@@ -129,16 +129,16 @@ def beyond(call: Call) -> None:
             ),
             (
                 "message for staff",
-                "(please tell the team that I will be late|can you give the doctor a message|tell them I am "
-                "running late)(.|)",
-                "(bitte sagen Sie dem Team, dass ich später komme|können Sie etwas ausrichten|sagen Sie bitte, "
-                "dass ich mich verspäte)(.|)",
+                "(please tell the team that I will be late|can you give the doctor a message|tell them I am running "
+                "late)(.|)",
+                "(bitte sagen Sie dem Team, dass ich später komme|können Sie etwas ausrichten|sagen Sie bitte, dass "
+                "ich mich verspäte)(.|)",
             ),
             (
                 "other question",
                 "(do you have a job for me|can I bring my dog|do you sell vouchers|is there a lift)(.|?)",
-                "(haben Sie eine Stelle frei|darf ich meinen Hund mitbringen|verkaufen Sie Gutscheine|gibt es "
-                "einen Aufzug)(.|?)",
+                "(haben Sie eine Stelle frei|darf ich meinen Hund mitbringen|verkaufen Sie Gutscheine|gibt es einen "
+                "Aufzug)(.|?)",
             ),
         ]
     )

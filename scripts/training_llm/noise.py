@@ -11,8 +11,8 @@ _UNIMPORTANT, _WEEKDAYS = (
     for words in (
         "i would like to a an the please my is it for could you can me hello hi okay well so that and ich möchte gerne "
         "bitte ein eine einen mein meinen ist das die der den für könnten sie können mir hallo okay und noch hätte",
-        "monday tuesday wednesday thursday friday saturday sunday montag dienstag mittwoch donnerstag freitag "
-        "samstag sonntag",
+        "monday tuesday wednesday thursday friday saturday sunday montag dienstag mittwoch donnerstag freitag samstag "
+        "sonntag",
     )
 )
 _FILLERS = {"en": ("uh", "um", "er", "well"), "de": ("äh", "ähm", "also", "hm")}

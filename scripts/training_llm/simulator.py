@@ -39,7 +39,7 @@ _REQUESTS: dict[str, tuple[int, str | None, Callable[[Call], None]]] = {
 }
 _DRILLS = {
     **{"book": 4, "introduce": 5, "digits": 4},
-    **dict.fromkeys(("cancel", "move", "hours", "price", "weather", "availability", "directions"), 1),
+    **{"cancel": 1, "move": 3, "hours": 1, "price": 1, "weather": 1, "availability": 2, "directions": 1},
 }
 """What is drilled, and how often: the first three copy what was heard."""
 
@@ -76,7 +76,7 @@ def short(rng: random.Random) -> Dialogue:
     call, schemas = _start(rng, kind, short=True, noisy=None, names="train")
     system = toolbox.system_text(call.facts, call.language, rng) if rng.random() < 0.3 else ""
     _perform(call, kind[0])
-    if not call.over and rng.random() < 0.1:
+    if not call.over and rng.random() < 0.15:
         talk.repeat(call)
     return Dialogue(system, tuple(schemas), tuple(call.turns))
 

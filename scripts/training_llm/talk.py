@@ -8,12 +8,10 @@ from scripts.training_llm.grammar import sentence
 from scripts.training_llm.turns import HELP, MORE, ask
 
 REPEAT = (
-    "(Can you repeat that|Could you repeat that|Sorry, what did you say|Can you say that again|I did not hear "
-    "you|Pardon|Once more "
-    "please|Could you say that again please)(?|.|)",
-    "(Können Sie das wiederholen|Wie bitte|Was haben Sie gesagt|Können Sie das noch einmal sagen|Noch einmal "
-    "bitte|Ich habe Sie "
-    "nicht verstanden|Könnten Sie das bitte wiederholen)(?|.|)",
+    "(Can you repeat that|Could you repeat that|Sorry, what did you say|Can you say that again|I did not hear you|"
+    "Pardon|Once more please|Could you say that again please)(?|.|)",
+    "(Können Sie das wiederholen|Wie bitte|Was haben Sie gesagt|Können Sie das noch einmal sagen|Noch einmal bitte|Ich "
+    "habe Sie nicht verstanden|Könnten Sie das bitte wiederholen)(?|.|)",
 )
 
 
@@ -55,8 +53,8 @@ def real(call: Call) -> None:
     ask(
         call,
         "(are you a real person|am I talking to a robot|are you a human|are you a machine|is this a real person)?",
-        "(bist du ein Mensch|sind Sie ein Mensch|spreche ich mit einem Roboter|sind Sie eine Maschine|sind Sie "
-        "ein echter Mensch)?",
+        "(bist du ein Mensch|sind Sie ein Mensch|spreche ich mit einem Roboter|sind Sie eine Maschine|sind Sie ein "
+        "echter Mensch)?",
     )
     text = call.by_language("I am an AI assistant, not a person.", "Ich bin eine KI-Assistenz, kein Mensch.")
     if call.has("transfer_to_human"):
@@ -69,10 +67,10 @@ def real(call: Call) -> None:
 def story(call: Call) -> None:
     ask(
         call,
-        "(can you tell me a joke|tell me a story|who won the match|sing a song|what is the capital of France|"
-        "what is two plus two|can you tell me the news|what do you think about politics)(.|?)",
-        "(erzähl mir einen Witz|können Sie mir eine Geschichte erzählen|wer hat das Spiel gewonnen|singen Sie "
-        "ein Lied|was ist die Hauptstadt von Frankreich|was ist zwei plus zwei|was gibt es Neues in der Welt)(.|?)",
+        "(can you tell me a joke|tell me a story|who won the match|sing a song|what is the capital of France|what is "
+        "two plus two|can you tell me the news|what do you think about politics)(.|?)",
+        "(erzähl mir einen Witz|können Sie mir eine Geschichte erzählen|wer hat das Spiel gewonnen|singen Sie ein Lied|"
+        "was ist die Hauptstadt von Frankreich|was ist zwei plus zwei|was gibt es Neues in der Welt)(.|?)",
     )
     call.say(
         call.by_language(
@@ -190,13 +188,13 @@ def goodbye(call: Call) -> None:
     """The caller ends the call, or says no to more help."""
     call.hear(
         call.by_language(
-            "(Goodbye|Bye|Bye bye|No, thank you|No thanks, that's all|That's all, thank you|No, goodbye|Thank "
-            "you, bye|That was all|No)(.|!|)"
+            "(Goodbye|Bye|Bye bye|No, thank you|No thanks, that's all|That's all, thank you|No, goodbye|Thank you, bye|"
+            "That was all|No)(.|!|)"
             if call.last.endswith(MORE[0])
             else "(Goodbye|Bye|Bye bye|That's all, thank you|Thank you, goodbye|Thanks, bye|That was all, bye|"
             "Okay, goodbye)(.|!|)",
-            "(Auf Wiederhören|Tschüss|Nein danke|Nein, das war alles|Nein, danke, tschüss|Das war alles, danke|"
-            "Danke, auf Wiederhören|Nein)(.|!|)"
+            "(Auf Wiederhören|Tschüss|Nein danke|Nein, das war alles|Nein, danke, tschüss|Das war alles, danke|Danke, "
+            "auf Wiederhören|Nein)(.|!|)"
             if call.last.endswith(MORE[1])
             else "(Auf Wiederhören|Tschüss|Das war alles, danke|Danke, tschüss|Danke, auf Wiederhören|Okay, "
             "tschüss|Das war alles, tschüss)(.|!|)",
