@@ -183,7 +183,7 @@ def move(call: Call) -> None:
     old, new = call.rng.sample(("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"), 2)
     if call.chance(0.08):
         new = "tomorrow"
-    given = call.rng.choices(["both", "old", "new", "none"], [64, 12, 12, 12])[0]
+    given = call.rng.choices(["both", "old", "new", "none"], [50, 16, 16, 18])[0]
     english, german = day_words(old, "en").removeprefix("on "), day_words(old, "de").removeprefix("am ")
     to_en, to_de = day_words(new, "en").removeprefix("on "), day_words(new, "de").removeprefix("am ")
     start = (

@@ -142,10 +142,23 @@ _TAILS = _words(
 )
 
 
+_FRAGMENTS = tuple(
+    word
+    for text in (*BUSINESSES, *CITIES, *STREETS, *FIRST, *LAST, *(f"{item.key} {item.german}" for item in SERVICES))
+    for word in text.replace("-", " ").split()
+    if len(word) > 3
+)
+
+
 def invented(rng: random.Random) -> str:
-    """A name that hardly anybody has: two or three syllables, or two parts as of place names."""
-    if rng.random() < 0.45:
+    """A name that hardly anybody has: two parts as of place names, the beginning of one word and the end of another, or
+    two or three syllables."""
+    kind = rng.choices(["place", "cut", "syllables"], [0.3, 0.35, 0.35])[0]
+    if kind == "place":
         return rng.choice(_HEADS) + rng.choice(_TAILS)
+    if kind == "cut":
+        first, second = rng.choice(_FRAGMENTS), rng.choice(_FRAGMENTS)
+        return (first[: rng.randint(2, 4)] + second[-rng.randint(2, 4) :]).capitalize()
     middle = "".join(rng.choice(_VOWELS) + rng.choice(_INNER) for _ in range(rng.choice([1, 1, 2])))
     return rng.choice(_ONSETS) + middle + rng.choice(_ENDS)
 

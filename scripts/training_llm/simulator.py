@@ -25,13 +25,13 @@ _REQUESTS: dict[str, tuple[int, str | None, Callable[[Call], None]]] = {
     "move": (10, "move_appointment", move),
     "two": (7, None, two_at_once),
     "human": (4, "transfer_to_human", limits.human),
-    "who": (2, None, talk.who),
+    "who": (4, None, talk.who),
     "real": (2, None, talk.real),
     "story": (3, None, talk.story),
     "digits": (5, None, talk.digits),
     "introduce": (4, None, talk.introduce),
     "payment": (2, None, limits.payment),
-    "beyond": (5, None, limits.beyond),
+    "beyond": (7, None, limits.beyond),
     "annoyed": (2, None, limits.annoyed),
     "praise": (3, None, talk.praise),
     "salad": (2, None, talk.salad),
@@ -86,7 +86,7 @@ def drill(rng: random.Random) -> Dialogue:
     kind = rng.choices(list(_DRILLS), list(_DRILLS.values()))[0]
     tool = _REQUESTS[kind][1]
     call = Call(rng, rng.choice(["en", "de"]), Facts(), frozenset([tool] if tool else []))
-    call.noise = Noise.draw(rng) if rng.random() < 0.35 else None
+    call.noise = Noise.draw(rng) if rng.random() < 0.5 else None
     call.compact = rng.random() < 0.4
     _perform(call, kind)
     return Dialogue("", tuple(toolbox.schema(name) for name in call.listed), tuple(call.turns))
@@ -139,8 +139,8 @@ def _draw(rng: random.Random, count: int) -> list[str]:
 def _start(
     rng: random.Random, kinds: list[str], *, short: bool, noisy: bool | None, names: str
 ) -> tuple[Call, list[dict[str, object]]]:
-    """The call and the tools shown: those the requests need, each left out once in twenty."""
-    wanted = {tool for kind in kinds if (tool := _REQUESTS[kind][1]) and rng.random() >= 0.05}
+    """The call and the tools shown: those the requests need, one in twelve left out."""
+    wanted = {tool for kind in kinds if (tool := _REQUESTS[kind][1]) and rng.random() >= 0.08}
     if "two" in kinds:
         wanted |= set(rng.sample(sorted(TOOL_OF.values()), 2))
     if "availability" in kinds and rng.random() < 0.6:
