@@ -1,0 +1,144 @@
+"""Programs that make calls with real client libraries, run side by side, and what they report."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.clients.tls import in_front_of, make_certificate
+from tests.models.speech import speak
+from tests.server_process import ROOT, Server
+
+_HERE = Path(__file__).parent
+_PYTHON = ROOT / ".venv-clients" / "bin" / "python"
+_NODE_MODULES = _HERE / "node" / "node_modules"
+_TLS_ONLY = {"openai_sdk.mjs"}
+_AT_ONCE = 3
+_LIMIT_S = 150
+_RATE = 24_000
+
+SPEECH = {
+    "tool": "What time do you open on Friday?",
+    "question": "Are you a real person?",
+    "story": "Tell me a story.",
+    "stop": "Stop please, one moment.",
+}
+RESULT = {"open": "09:00", "close": "17:00"}
+
+# Clients that would tell somebody of their use do so neither here nor over a proxy.
+_ENVIRONMENT = {
+    "DO_NOT_TRACK": "1",
+    "HF_HUB_OFFLINE": "1",
+    "NO_PROXY": "*",
+    "OPENAI_AGENTS_DISABLE_TRACING": "1",
+    "OTEL_SDK_DISABLED": "true",
+    "PYTHONWARNINGS": "ignore",
+}
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One step of a call. heard: the caller's words. said: the answer's. audio: bytes of it. calls: tools that ran."""
+
+    heard: str
+    said: str
+    audio: int
+    calls: list[tuple[str, Any]]
+
+    @property
+    def words_heard(self) -> set[str]:
+        return {word.strip(".,!?").lower() for word in self.heard.split()}
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a program says of its call; see programs/script.py."""
+
+    client: str
+    version: str
+    received: dict[str, int]
+    errors: list[str]
+    dropped: list[str]
+    turns: dict[str, Turn]
+    history: list[tuple[str, str]]
+    facts: dict[str, Any]
+
+
+@pytest.fixture(scope="session")
+def tool() -> dict[str, Any]:
+    """A function that the bundled chat model knows, in the API's flat shape."""
+    tools = json.loads((ROOT / "models" / "bundled" / "llm" / "tiny" / "tools.json").read_text())
+    return {"type": "function", **tools[0]["function"]}
+
+
+@pytest.fixture(scope="session")
+def run(
+    server: Server, tool: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[str], Report]]:
+    """Runs one program to its end."""
+    folder = tmp_path_factory.mktemp("clients")
+    speech = {}
+    for name, text in SPEECH.items():
+        speech[name] = str(folder / f"{name}.pcm")
+        Path(speech[name]).write_bytes(speak(text, rate=_RATE).astype("<i2").tobytes())
+    certificate, key = make_certificate(folder)
+    with in_front_of(server.base_url, certificate, key) as secure:
+        jobs = {}
+        for name, url in (("plain", server.base_url), ("tls", secure)):
+            jobs[name] = folder / f"{name}.json"
+            job = {"url": url, "speech": speech, "tool": tool, "tool_result": RESULT, "certificate": str(certificate)}
+            jobs[name].write_text(json.dumps(job))
+        yield lambda program: _run(program, jobs["tls" if program in _TLS_ONLY else "plain"], folder)
+
+
+def _run(program: str, job: Path, home: Path) -> Report:
+    command = ["node", f"node/{program}"] if program.endswith(".mjs") else [str(_PYTHON), f"programs/{program}"]
+    ended = subprocess.run(
+        [*command, str(job)],
+        cwd=_HERE,
+        env={"PATH": os.environ["PATH"], "HOME": str(home), **_ENVIRONMENT},
+        capture_output=True,
+        text=True,
+        timeout=_LIMIT_S,
+    )
+    assert ended.returncode == 0, f"{program} failed:\n{ended.stderr[-4000:]}"
+    report = json.loads(ended.stdout.splitlines()[-1])
+    turns = {name: Turn(**turn) for name, turn in report["turns"].items()}
+    return Report(**{**report, "turns": turns})
+
+
+@pytest.fixture(scope="session")
+def calls(request: pytest.FixtureRequest, run: Callable[[str], Report]) -> Iterator[Callable[[str], Future[Report]]]:
+    """All programs that the selected tests ask for, a few at a time: they mostly wait and listen."""
+    programs = [item.callspec.params.get("client") for item in request.session.items if hasattr(item, "callspec")]
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        started = {program: pool.submit(run, program) for program in dict.fromkeys(filter(None, programs))}
+        yield started.__getitem__
+        pool.shutdown(cancel_futures=True)
+
+
+@pytest.fixture
+def report(client: str, calls: Callable[[str], Future[Report]]) -> Report:
+    """What came of the call of the test's client."""
+    return calls(client).result()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Without the clients there is nothing to test with."""
+    missing = {
+        ".py": None if _PYTHON.exists() else "scripts/client-env",
+        ".mjs": None if _NODE_MODULES.exists() else "scripts/node-clients",
+    }
+    for item in items:
+        client = item.callspec.params.get("client") if hasattr(item, "callspec") else None
+        script = missing.get(Path(client).suffix) if client else None
+        if script:
+            item.add_marker(pytest.mark.skip(f"needs {script}"))
