@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import wave
 from collections.abc import AsyncIterator, Callable
@@ -19,6 +20,27 @@ from tests.models.speech import silence, speak
 RATE = 48_000
 SECRETS = "/v1/realtime/client_secrets"
 ANSWERED = "document.querySelector('.line.answer.done')"
+
+_CONTRAST = """((element) => {
+  const shine = (colour) => {
+    const [red, green, blue] = colour.match(/[\\d.]+/g).slice(0, 3).map((value) => {
+      const share = value / 255;
+      return share <= 0.04045 ? share / 12.92 : ((share + 0.055) / 1.055) ** 2.4;
+    });
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue;
+  };
+  const front = shine(getComputedStyle(element).color);
+  let behind = element;
+  while (getComputedStyle(behind).backgroundColor === "rgba(0, 0, 0, 0)") behind = behind.parentElement;
+  const back = shine(getComputedStyle(behind).backgroundColor);
+  return (Math.max(front, back) + 0.05) / (Math.min(front, back) + 0.05);
+})(document.querySelector("%s"))"""
+"""Contrast of an element's text (WCAG 2, relative luminance)."""
+_IN_VIEW = """["talk", "mute", "interrupt", "typed", "panel-toggle"].every((id) => {
+  const { left, right, top, bottom } = document.getElementById(id).getBoundingClientRect();
+  return left >= 0 && right <= innerWidth && top >= 0 && bottom <= innerHeight && bottom - top >= 40;
+})"""
+"""What one presses can be seen, and hit with a thumb."""
 
 Open = Callable[..., AbstractAsyncContextManager[Page]]
 
@@ -71,10 +93,12 @@ async def timeline(page: Page) -> dict[str, str]:
 async def test_a_spoken_question_is_answered_aloud_and_both_are_written_word_by_word(browser: Open, server: Server):
     async with browser(say(2.5, "Are you a real person?", 1.0)) as page:
         await page.evaluate(
-            """window.stages = []; new MutationObserver(() => {
+            """window.stages = []; window.loudest = 0; new MutationObserver(() => {
+              const level = document.getElementById("input-level").style.getPropertyValue("--level");
+              window.loudest = Math.max(window.loudest, Number(level));
               const words = document.querySelector(".line.answer .words")?.textContent;
               if (words && words !== window.stages.at(-1)) window.stages.push(words);
-            }).observe(document, { subtree: true, childList: true, characterData: true })"""
+            }).observe(document, { subtree: true, childList: true, characterData: true, attributes: true })"""
         )
         await page.click("#talk")
         await page.until(ANSWERED)
@@ -85,6 +109,7 @@ async def test_a_spoken_question_is_answered_aloud_and_both_are_written_word_by_
         stages = await page.evaluate("window.stages")
         assert len(stages) > 3
         assert all(answer.startswith(stage) for stage in stages)
+        assert await page.evaluate("window.loudest") > 0.5
         played = int(await page.evaluate("document.querySelector('.line.answer').dataset.playedSamples"))
         made = sum(len(event["delta"]) * 3 // 8 for event in page.received if event["type"].endswith("audio.delta"))
         assert made - 4 * len(page.received) <= played <= made
@@ -221,3 +246,31 @@ async def test_settings_last_and_bad_json_is_shown_and_not_sent(browser: Open):
         session = (await page.until_sent("session.update"))["session"]
         assert session["audio"]["input"]["transcription"] == {"language": "de"}
         assert [tool["name"] for tool in session["tools"]] == ["get_opening_hours", "get_price"]
+
+
+async def test_it_fits_any_screen_and_can_be_read_in_light_and_dark(browser: Open):
+    async with browser() as page:
+        await page.key("/")
+        await page.write("What time do you open on Friday?")
+        await page.key("Enter")
+        await page.until(ANSWERED)
+        opened = "getComputedStyle(document.getElementById('panel')).display === 'block'"
+        for width, dark in itertools.product((1280, 390, 320), (False, True)):
+            await page.look(width=width, height=640, dark=dark)
+            await page.until(f"innerWidth === {width} && {opened} === {str(width == 1280).lower()}")
+            assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+            assert await page.evaluate(_IN_VIEW)
+            for selector in (
+                "#state",
+                ".caller .words",
+                ".answer .words",
+                ".card dt",
+                ".card code",
+                ".times th",
+                "#talk",
+            ):
+                assert await page.evaluate(_CONTRAST % selector) >= 4.5, (selector, dark)
+        await page.click("#panel-toggle")
+        assert await page.evaluate(opened)
+        await page.key("Escape")
+        assert not await page.evaluate(opened)

@@ -92,6 +92,7 @@ export class Call {
       onFault: this.watch.onFault,
     });
     this.connection = await connect(
+      this.settings.secret,
       (event) => this.conversation?.receive(event),
       (reason) => this.lost(reason),
     );

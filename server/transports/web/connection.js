@@ -6,7 +6,10 @@ const SECRET_S = 600;
 /** A fault that is told to the person in these words. */
 export class ConnectionError extends Error {}
 
-/** A server without keys (on the loopback) has no such endpoint: then there is no secret to send. */
+const KEYS_WANTED =
+  "This server asks for a key. Give it a client secret (ek_…): in the settings under Advanced, or behind a # in the address.";
+
+/** Ask for one. A server without keys need not have such an endpoint: then there is none to send. */
 async function clientSecret() {
   const wish = { expires_after: { anchor: "created_at", seconds: SECRET_S }, session: { type: "realtime" } };
   const answer = await fetch("v1/realtime/client_secrets", {
@@ -19,15 +22,16 @@ async function clientSecret() {
   if (answer.status === 404) return null;
   const body = await answer.json().catch(() => ({}));
   if (answer.ok) return body.value;
+  if (answer.status === 401) throw new ConnectionError(KEYS_WANTED);
   throw new ConnectionError(body.error?.message ?? `The server refused a client secret (status ${answer.status}).`);
 }
 
 /**
- * Open a session and wait for session.created.
+ * Open a session and wait for session.created. given: a client secret, "" to ask the server for one.
  * onEvent(event): each server event from then on. onClose(reason): it ended, and not by close(). Throws ConnectionError.
  */
-export async function connect(onEvent, onClose) {
-  const secret = await clientSecret();
+export async function connect(given, onEvent, onClose) {
+  const secret = given || (await clientSecret());
   const url = new URL("v1/realtime?model=kammerton", document.baseURI);
   url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
   const socket = new WebSocket(url, ["realtime", ...(secret ? [`openai-insecure-api-key.${secret}`] : [])]);

@@ -3,6 +3,7 @@
 import { byId, element } from "./dom.js";
 
 const STORE = "kammerton.settings";
+const SECRET = "ek_";
 
 const DEMO_TOOLS = [
   {
@@ -32,6 +33,7 @@ export class Settings {
     this.fields.results.value = JSON.stringify(DEMO_RESULTS, null, 2);
     this.initial = this.values();
     this.restore();
+    this.takeSecret();
     this.check();
     this.form.addEventListener("submit", (event) => event.preventDefault());
     this.form.addEventListener("input", () => this.check());
@@ -53,6 +55,12 @@ export class Settings {
   /** Whether what is said is told to screen readers. */
   get announces() {
     return this.fields.announce.checked;
+  }
+
+  /** A client secret that the person was given, "" where there is none. Another kind of key is never sent. */
+  get secret() {
+    const given = this.fields.secret.value.trim();
+    return given.startsWith(SECRET) ? given : "";
   }
 
   get shortcuts() {
@@ -109,11 +117,14 @@ export class Settings {
 
   /** Show what belongs together and whether the JSON is sound. Returns whether all of it can be used. */
   check() {
-    const { detection, silence, tools, results } = this.fields;
+    const { detection, silence, tools, results, secret } = this.fields;
+    const fit = secret.value.trim() === this.secret;
+    this.mark(secret, "secret", fit ? "" : "Client secrets begin with ek_. A lasting key does not belong in a browser.");
     byId("silence-row").hidden = detection.value !== "server_vad";
     byId("eagerness-row").hidden = detection.value !== "semantic_vad";
     byId("silence-value").textContent = `${silence.value} ms`;
     const sound = [
+      fit,
       this.read(tools, "tools", Array.isArray, "a list of function tools"),
       this.read(results, "results", (value) => value?.constructor === Object, "an object with a result by tool name"),
     ];
@@ -129,13 +140,24 @@ export class Settings {
     } catch (error) {
       fault = `This is not valid JSON: ${error.message}`;
     }
-    field.setAttribute("aria-invalid", String(fault !== ""));
-    byId(`${name}-fault`).textContent = fault;
+    this.mark(field, name, fault);
     return fault === "";
   }
 
+  mark(field, name, fault) {
+    field.setAttribute("aria-invalid", String(fault !== ""));
+    byId(`${name}-fault`).textContent = fault;
+  }
+
+  /** A client secret behind the # of the address never reaches a server's log; nor is it to stay in the history. */
+  takeSecret() {
+    if (!location.hash.startsWith(`#${SECRET}`)) return;
+    this.fields.secret.value = location.hash.slice(1);
+    history.replaceState(null, "", location.pathname + location.search);
+  }
+
   values() {
-    const named = [...this.fields].filter((field) => field.name);
+    const named = [...this.fields].filter((field) => field.name && field.name !== "secret");
     return Object.fromEntries(named.map((field) => [field.name, field.type === "checkbox" ? field.checked : field.value]));
   }
 
