@@ -90,7 +90,8 @@ def book(call: Call, known: dict[str, str] | None = None) -> None:
 
 def _agreement(call: Call) -> str:
     return call.by_language(
-        "(Yes|Yes, please|Yes, that is right|That's right|Correct|Yes, exactly|Right|Perfect|Yes please do|Sounds good|"
+        "(Yes|Yes, please|Yes, that is right|That's right|Correct|Yes, exactly|Right|Perfect|Yes please do|"
+        "Sounds good|"
         "Okay)(.|)",
         "(Ja|Ja, bitte|Ja genau|Ja, das ist richtig|Richtig|Genau|Ja, stimmt|Perfekt|Stimmt so|Das passt|Okay)(.|)",
     )
@@ -107,14 +108,16 @@ def _open(draft: _Draft) -> None:
         key = service_of(draft.known["service"])
         what = call.by_language("an appointment for {a}", "einen Termin für {a}", a=key.object(call.language))
     if draft.table and call.chance(0.3):
-        what += call.by_language(" for (two|four) people", " für (zwei|vier) Personen")
+        what += call.by_language(" for (two|three|four|six) people", " für (zwei|drei|vier|sechs) Personen")
     when = [said[slot] for slot in ("day", "time") if slot in said]
     if call.chance(0.2):
         when.reverse()
     name = (
         call.by_language(
-            "(, my name is {n}|, the name is {n}|, for {n}|, this is {n})",
-            "(, mein Name ist {n}|, auf den Namen {n}|, hier ist {n}|, ich heiße {n})",
+            "(, my name is {n}|, the name is {n}|, for {n}|, this is {n}| please, and the name is {n}| and my "
+            "name is {n})",
+            "(, mein Name ist {n}|, auf den Namen {n}|, hier ist {n}|, ich heiße {n}| bitte, und der Name ist "
+            "{n}| und ich heiße {n})",
             n=said["name"],
         )
         if "name" in said
@@ -131,7 +134,8 @@ _OPEN_EN = (
     "please.|)"
 )
 _OPEN_DE = (
-    "(|||Hallo, |Guten Tag, |Guten Morgen, )(ich möchte {what} {when} buchen|ich hätte gern {what} {when}|ich brauche "
+    "(|||Hallo, |Guten Tag, |Guten Morgen, )(ich möchte {what} {when} buchen|ich hätte gern {what} {when}|ich "
+    "brauche "
     "{what} {when}|ich würde gern {what} {when} buchen|kann ich {what} {when} buchen|{what} {when} bitte|ich möchte "
     "{what} {when}|können Sie mir {what} {when} eintragen|ich möchte {what} {when} reservieren){name}(.|, bitte.|)"
 )

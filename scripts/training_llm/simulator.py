@@ -36,6 +36,7 @@ _REQUESTS: dict[str, tuple[int, str | None, Callable[[Call], None]]] = {
     "praise": (3, None, talk.praise),
     "salad": (2, None, talk.salad),
     "wrong": (1, None, talk.wrong),
+    "wait": (1, None, talk.wait),
 }
 _DRILLS = {
     **{"book": 4, "introduce": 5, "digits": 4},
@@ -52,8 +53,12 @@ def whole(
     kinds = _draw(rng, requests or rng.choices([1, 2, 3, 4], [30, 36, 22, 12])[0])
     call, schemas = _start(rng, kinds, short=False, noisy=noisy, names=names)
     language = call.language if rng.random() < 0.75 else {"en": "de", "de": "en"}[call.language]
-    system = "" if call.facts.business is None else toolbox.system_text(call.facts, language, rng)
-    if rng.random() < 0.3:
+    system = toolbox.system_text(call.facts, language, rng)
+    if not system and rng.random() < 0.6:
+        system = toolbox.plain_text(language, rng)
+    if rng.random() < 0.12:
+        talk.answer_phone(call)
+    elif rng.random() < 0.3:
         talk.greet(call)
     for kind in kinds:
         if call.turns and rng.random() < 0.04:
@@ -156,7 +161,7 @@ def _start(
     else:
         schemas = toolbox.choose(rng, frozenset(wanted))
     listed = frozenset(str(item["function"]["name"]) for item in schemas)
-    known = toolbox.facts(rng, short=short) if rng.random() < 0.9 else Facts()
+    known = toolbox.facts(rng, short=short) if rng.random() < 0.8 else Facts()
     call = Call(rng, rng.choice(["en", "de"]), known, listed, names=names)
     call.noise = Noise.draw(rng) if (rng.random() < 0.45 if noisy is None else noisy) else None
     call.compact = rng.random() < 0.4

@@ -15,20 +15,40 @@ REPEAT = (
 )
 
 
+def answer_phone(call: Call) -> None:
+    """The assistant speaks first."""
+    _greeting(call)
+
+
 def greet(call: Call) -> None:
     call.hear(
         call.by_language(
-            "(Hello|Hi|Good morning|Hello there|Hi, good afternoon|Good evening)(.|!|)",
-            "(Hallo|Guten Tag|Guten Morgen|Hallo, guten Tag|Grüß Gott|Guten Abend)(.|!|)",
+            "(Hello|Hi|Good morning|Hello there|Hi, good afternoon|Good evening|Hello, how are you|Hello, how are you "
+            "today|Hello, can you hear me)(.|!|?|)",
+            "(Hallo|Guten Tag|Guten Morgen|Hallo, guten Tag|Grüß Gott|Guten Abend|Hallo, wie geht es Ihnen|Hallo, "
+            "hören Sie mich)(.|!|?|)",
         )
     )
+    _greeting(call)
+
+
+def _greeting(call: Call) -> None:
     here = call.facts.business
     if here:
-        call.say(
-            call.by_language(f"Hello, this is {here}. {HELP[0]}", f"Guten Tag, hier ist {here}. {HELP[1]}"),
-        )
+        call.say(call.by_language(f"Hello, this is {here}. {HELP[0]}", f"Guten Tag, hier ist {here}. {HELP[1]}"))
     else:
         call.say(call.by_language(f"Hello! {HELP[0]}", f"Guten Tag! {HELP[1]}"))
+
+
+def wait(call: Call) -> None:
+    """The caller needs a moment, or interrupts."""
+    call.hear(
+        call.by_language(
+            "(One moment please|Stop please, one moment|Wait a second|Just a moment|Hold on|Stop)(.|!|)",
+            "(Einen Moment bitte|Moment|Warten Sie kurz|Stopp, einen Moment|Kleinen Moment bitte|Stopp)(.|!|)",
+        )
+    )
+    call.say(call.by_language("Of course, take your time.", "Natürlich, ich warte gern."))
 
 
 def who(call: Call) -> None:

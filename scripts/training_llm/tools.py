@@ -102,6 +102,17 @@ def facts(rng: random.Random, *, short: bool = False) -> Facts:
     )
 
 
+def plain_text(language: str, rng: random.Random) -> str:
+    """A system turn that tells nothing about the business."""
+    if language == "de":
+        roles = "Du bist (eine freundliche Telefonassistenz|ein Telefonassistent|ein hilfreicher Assistent)."
+        text, styles = pick(f"({roles}|{roles}|Fasse dich kurz.)", rng), _STYLE_DE
+    else:
+        roles = "You are a (friendly phone assistant|phone assistant|helpful assistant|friendly receptionist)."
+        text, styles = pick(f"({roles}|{roles}|Be brief.)", rng), _STYLE_EN
+    return " ".join([text, *rng.sample(styles, rng.choice([0, 0, 1, 2]))])
+
+
 def system_text(known: Facts, language: str, rng: random.Random) -> str:
     """The system turn that tells the facts; "" when there are none."""
     if known.business is None:
@@ -127,6 +138,7 @@ def system_text(known: Facts, language: str, rng: random.Random) -> str:
 
 
 _STYLE_EN = (
+    "Answer in short sentences.",
     "Answer in one or two short sentences.",
     "Be polite and brief.",
     "Do not use lists or markdown.",
@@ -136,6 +148,7 @@ _STYLE_EN = (
     "Read bookings back before you confirm them.",
 )
 _STYLE_DE = (
+    "Antworte in kurzen Sätzen.",
     "Antworte in ein bis zwei kurzen gesprochenen Sätzen.",
     "Sei höflich und knapp.",
     "Keine Listen, kein Markdown.",
