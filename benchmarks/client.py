@@ -45,7 +45,7 @@ class Caller:
         self._socket = socket
         self.session = session
         self._pending: list[NDArray[np.int16]] = []
-        self._quiet = asyncio.Event()
+        self._events: asyncio.Queue[tuple[float, dict[str, Any]]] = asyncio.Queue()
         self._sent = 0
         self._started = time.perf_counter()
 
@@ -69,29 +69,45 @@ class Caller:
             audio = base64.b64encode(piece.tobytes()).decode()
             await self._socket.send(json.dumps({"type": "input_audio_buffer.append", "audio": audio}))
 
+    async def ears(self) -> None:
+        """Take what the server says, with the moment of its arrival, until it hangs up."""
+        async for message in self._socket:
+            arrived = time.perf_counter()
+            self._events.put_nowait((arrived, json.loads(message)))
+
+    async def say(self, question: Question) -> float:
+        """Speak, and do not wait; the second of the call at which the recording begins."""
+        self._pending.append(question.pcm)
+        return self._sent / RATE
+
+    def drain(self, kind: str) -> list[dict[str, Any]]:
+        """The events of this type that have come so far; all others are dropped."""
+        events = []
+        while not self._events.empty():
+            events.append(self._events.get_nowait()[1])
+        return [event for event in events if event["type"] == kind]
+
     async def send(self, event: dict[str, Any]) -> None:
         await self._socket.send(json.dumps(event))
 
     async def ask(self, question: Question, timeout_s: float = 30.0) -> Answer:
         """Say it, and listen until the answer is complete. Raises TimeoutError, RuntimeError for an error event."""
-        begins = self._sent
-        self._pending.append(question.pcm)
-        spoken_at = self._started + (begins + question.end) / RATE
+        spoken_at = self._started + await self.say(question) + question.end / RATE
         answer = Answer(question.text)
         async with asyncio.timeout(timeout_s):
-            async for message in self._socket:
-                if self._hear(json.loads(message), answer, spoken_at):
+            while True:
+                arrived, event = await self._events.get()
+                if self._hear(event, arrived, answer, spoken_at):
                     return answer
-        raise RuntimeError("the server hung up")
 
-    def _hear(self, event: dict[str, Any], answer: Answer, spoken_at: float) -> bool:
+    def _hear(self, event: dict[str, Any], arrived: float, answer: Answer, spoken_at: float) -> bool:
         match event["type"]:
             case "response.output_audio.delta":
                 pcm = np.frombuffer(base64.b64decode(event["delta"]), np.int16)
                 answer.heard_s += len(pcm) / RATE
                 offset = first_audible(pcm)
                 if answer.voice_to_voice is None and offset is not None:
-                    answer.voice_to_voice = (time.perf_counter() - spoken_at + offset / RATE) * 1000
+                    answer.voice_to_voice = (arrived - spoken_at + offset / RATE) * 1000
             case "response.output_audio_transcript.delta":
                 answer.text += event["delta"]
             case "conversation.item.input_audio_transcription.completed":
@@ -117,8 +133,9 @@ async def call(url: str, session: dict[str, Any] | None = None) -> AsyncIterator
         if updated["type"] == "error":
             raise RuntimeError(updated["error"]["message"])
         caller = Caller(socket, updated.get("session", created))
-        microphone = asyncio.create_task(caller.microphone())
+        tasks = [asyncio.create_task(caller.microphone()), asyncio.create_task(caller.ears())]
         try:
             yield caller
         finally:
-            microphone.cancel()
+            for task in tasks:
+                task.cancel()
