@@ -16,7 +16,7 @@ TARGET_DBFS = -20.0
 """Mean power of speech (pauses not counted) that every voice is brought to."""
 
 _FRAME_S = 0.005
-_LEAD_S = 0.015
+_LEAD_S = 0.005
 _ACTIVE_DB = 30.0
 _AUDIBLE_DBFS = TARGET_DBFS - 35.0
 _KNEE = 0.8
@@ -63,7 +63,7 @@ def _frame_power(samples: Samples, sample_rate: int) -> NDArray[np.float64]:
 class SilenceTrimmer:
     """Takes the samples of one piece of speech in any portions and gives them back without the silence around it.
 
-    At most 20 ms stay in front of the first audible sound. Behind the last one there will be exactly ``pause_s``
+    At most 10 ms stay in front of the first audible sound. Behind the last one there will be exactly ``pause_s``
     of what the voice made, filled up with zeros. lead: how many samples were dropped in front, once known.
     """
 
