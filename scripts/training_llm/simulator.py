@@ -25,13 +25,13 @@ _REQUESTS: dict[str, tuple[int, str | None, Callable[[Call], None]]] = {
     "move": (10, "move_appointment", move),
     "two": (7, None, two_at_once),
     "human": (4, "transfer_to_human", limits.human),
-    "who": (4, None, talk.who),
+    "who": (6, None, talk.who),
     "real": (2, None, talk.real),
     "story": (3, None, talk.story),
     "digits": (5, None, talk.digits),
     "introduce": (4, None, talk.introduce),
     "payment": (2, None, limits.payment),
-    "beyond": (7, None, limits.beyond),
+    "beyond": (8, None, limits.beyond),
     "annoyed": (2, None, limits.annoyed),
     "praise": (3, None, talk.praise),
     "salad": (2, None, talk.salad),
@@ -91,7 +91,7 @@ def drill(rng: random.Random) -> Dialogue:
     kind = rng.choices(list(_DRILLS), list(_DRILLS.values()))[0]
     tool = _REQUESTS[kind][1]
     call = Call(rng, rng.choice(["en", "de"]), Facts(), frozenset([tool] if tool else []))
-    call.noise = Noise.draw(rng) if rng.random() < 0.5 else None
+    call.noise = Noise.draw(rng) if rng.random() < 0.6 else None
     call.compact = rng.random() < 0.4
     _perform(call, kind)
     return Dialogue("", tuple(toolbox.schema(name) for name in call.listed), tuple(call.turns))
