@@ -24,7 +24,7 @@ from server.transports.wire_session import transcribing
 
 _log = logging.getLogger(__name__)
 
-PATHS = ("/v1/realtime", "/realtime", "/openai/v1/realtime")
+PATHS = ("/v1/realtime", "/realtime", "/openai/v1/realtime", "/openai/realtime")
 """The API's own path, and where clients with another idea of the base URL look for it."""
 _DOOR = "realtime"
 _SUBPROTOCOL = "realtime"

@@ -18,7 +18,7 @@ class AgentsCaller extends Caller {
     this.session.on("audio", ({ data }) => (this.turn.audio += data.byteLength));
     this.session.on("audio_interrupted", () => (this.interrupted = true));
     this.session.on("error", (error) => this.report.errors.push(JSON.stringify(error)));
-    this.session.on("history_updated", (history) => this.#remember(history));
+    this.session.on("history_updated", () => setImmediate(() => this.noted()));
   }
 
   #tool() {
@@ -46,9 +46,10 @@ class AgentsCaller extends Caller {
     setImmediate(() => this.noted());
   }
 
-  #remember(history) {
+  /** The conversation as the SDK has it. */
+  remember() {
     const words = ({ content }) => content.map((part) => part.transcript ?? part.text ?? "").join("");
-    const messages = history.filter((item) => item.type === "message" && item.role !== "system");
+    const messages = this.session.history.filter((item) => item.type === "message" && item.role !== "system");
     this.report.history = messages.map((item) => [item.role, words(item)]);
   }
 
@@ -57,6 +58,17 @@ class AgentsCaller extends Caller {
     for (const [type, count] of Object.entries(this.report.received)) {
       for (let lost = this.#known[type]; lost < count; lost++) this.report.dropped.push(type);
     }
+  }
+
+  /** Take the caller's words out of the history and put others first; the SDK waits for the server to do so. */
+  async editHistory() {
+    const first = { itemId: "mine", type: "message", role: "user", status: "completed" };
+    const content = [{ type: "input_text", text: "My name is Maria." }];
+    this.session.updateHistory((history) => history.filter((item) => item.role !== "user"));
+    await this.until(() => this.session.history.every((item) => item.role !== "user"), "the items to go");
+    this.session.updateHistory((history) => [{ ...first, content }, ...history]);
+    await this.until(() => this.session.history.some((item) => item.itemId === "mine"), "the item to come");
+    this.report.facts.edited = this.session.history.map((item) => item.role ?? item.type);
   }
 
   type(text) {
@@ -72,6 +84,8 @@ run(async () => {
   const caller = new AgentsCaller(readJob());
   await caller.session.connect({ apiKey: "sk-test" });
   await caller.call();
+  caller.remember();
+  await caller.editHistory();
   caller.findDropped();
   caller.session.close();
   console.log(JSON.stringify(caller.report));

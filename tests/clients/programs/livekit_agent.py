@@ -9,7 +9,7 @@ import json
 from typing import Any
 
 from livekit import rtc
-from livekit.agents import Agent, AgentSession, function_tool
+from livekit.agents import Agent, AgentSession, function_tool, llm, utils
 from livekit.agents.voice import io
 from livekit.plugins import openai
 from livekit_log import collect_dropped
@@ -139,6 +139,43 @@ async def edit_history(caller: LiveKitCaller, realtime: Any) -> None:
     caller.report.facts["order"] = [item.id for item in realtime.chat_ctx.items]
 
 
+async def reconnect(caller: LiveKitCaller) -> None:
+    """A session that is renewed after a while: the plugin replays its whole history, calls and all, and goes on."""
+    model = openai.realtime.RealtimeModel(base_url=f"{caller.job.url}/v1", api_key="sk-test", max_session_duration=1.5)
+    realtime = model.session()
+    realtime.on("openai_server_event_received", caller.take)
+    history = llm.ChatContext()
+    history.add_message(role="user", content="What time do you open on Friday?")
+    call = {"call_id": "call_1", "name": caller.job.tool["name"]}
+    history.items.append(llm.FunctionCall(**call, arguments='{"day": "friday"}'))
+    history.items.append(llm.FunctionCallOutput(**call, output=json.dumps(caller.job.tool_result), is_error=False))
+    history.add_message(role="assistant", content="From nine to five.")
+    await realtime.update_chat_ctx(history)
+    renewed = asyncio.Event()
+    realtime.on("session_reconnected", lambda _: renewed.set())
+    await asyncio.wait_for(renewed.wait(), 20)
+    answer = await realtime.generate_reply(instructions=INSTRUCTIONS)
+    async for message in answer.message_stream:
+        caller.report.facts["after_renewal"] = "".join([str(words) async for words in message.text_stream])
+    caller.report.facts["replayed"] = [item.type for item in realtime.chat_ctx.items]
+    await realtime.aclose()
+    await model.aclose()
+
+
+async def try_urls(caller: LiveKitCaller) -> None:
+    """Every base URL that the plugin knows how to make an endpoint of."""
+    caller.report.facts["urls"] = []
+    for path in ("", "/v1", "/openai", "/openai/v1"):
+        model = openai.realtime.RealtimeModel(base_url=caller.job.url + path, api_key="sk-test")
+        realtime = model.session()
+        opened = asyncio.Event()
+        realtime.on("openai_server_event_received", lambda _, opened=opened: opened.set())
+        await asyncio.wait_for(opened.wait(), 10)
+        caller.report.facts["urls"].append(path)
+        await realtime.aclose()
+        await model.aclose()
+
+
 async def main() -> None:
     caller = LiveKitCaller(read_job())
     collect_dropped(caller.report.dropped)
@@ -153,6 +190,9 @@ async def main() -> None:
     await edit_history(caller, realtime)
     await caller.session.aclose()
     await caller.model.aclose()
+    async with utils.http_context.open():
+        await reconnect(caller)
+        await try_urls(caller)
     caller.report.print()
 
 

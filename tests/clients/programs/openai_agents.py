@@ -83,6 +83,13 @@ def _words(part: Any) -> str:
     return getattr(part, "transcript", None) or getattr(part, "text", None) or ""
 
 
+async def hand_over(caller: AgentsCaller) -> None:
+    """Another agent takes over, with instructions and tools of its own."""
+    updates = caller.report.received["session.updated"]
+    await caller.session.update_agent(RealtimeAgent(name="manager", instructions="You are the manager."))
+    await caller.until(lambda: caller.report.received["session.updated"] > updates, "the other agent")
+
+
 async def main() -> None:
     set_tracing_disabled(True)
     caller = AgentsCaller(read_job())
@@ -91,6 +98,7 @@ async def main() -> None:
     async with caller.session:
         listening = asyncio.create_task(caller.listen())
         await caller.call()
+        await hand_over(caller)
         listening.cancel()
         await asyncio.gather(listening, return_exceptions=True)
     caller.report.print()
