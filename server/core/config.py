@@ -1,0 +1,105 @@
+"""How a session is configured. Names follow the OpenAI Realtime API (GA)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Any
+
+INPUT_RATE = 16_000
+EMPTY: Mapping[str, Any] = MappingProxyType({})
+
+
+class AudioFormat(StrEnum):
+    """Wire audio formats; the value is the Realtime ``format.type``."""
+
+    PCM = "audio/pcm"
+    PCMU = "audio/pcmu"
+    PCMA = "audio/pcma"
+
+    @property
+    def rate(self) -> int:
+        """Samples per second on the wire."""
+        return 24_000 if self is AudioFormat.PCM else 8_000
+
+    @property
+    def width(self) -> int:
+        """Bytes of a sample on the wire."""
+        return 2 if self is AudioFormat.PCM else 1
+
+
+@dataclass(frozen=True, slots=True)
+class TurnDetection:
+    """``audio.input.turn_detection``. kind: server_vad or semantic_vad (which uses eagerness)."""
+
+    kind: str = "server_vad"
+    threshold: float = 0.5
+    prefix_padding_ms: int = 300
+    silence_duration_ms: int = 500
+    idle_timeout_ms: int | None = None
+    create_response: bool = True
+    interrupt_response: bool = True
+    eagerness: str = "auto"
+
+
+@dataclass(frozen=True, slots=True)
+class Truncation:
+    """``truncation``: what happens when the conversation outgrows the model. kind: auto, disabled or retention_ratio.
+
+    retention_ratio: share of the limit that stays when something has to go. post_instructions: tokens that the
+    conversation may take beside instructions and tools, None for as many as fit.
+    """
+
+    kind: str = "auto"
+    retention_ratio: float = 0.8
+    post_instructions: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class InputTranscription:
+    """``audio.input.transcription``: whether and how the caller's words are shown to the client."""
+
+    model: str | None = None
+    language: str | None = None
+    prompt: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A function tool. parameters: JSON Schema of the argument object."""
+
+    name: str
+    description: str
+    parameters: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class SessionConfig:
+    """The effective configuration of a session.
+
+    tool_choice: auto, none, required or a function's name. max_output_tokens None means "inf". context_tokens: what
+    the model can read and write at once, None when unknown.
+    language: ISO 639-1 the caller is expected to speak, None when unknown.
+    extras: fields that are accepted, echoed and otherwise unused, by their dotted path in ``session``.
+    """
+
+    model: str = ""
+    modality: str = "audio"
+    instructions: str = ""
+    voice: str = ""
+    speed: float = 1.0
+    input_format: AudioFormat = AudioFormat.PCM
+    output_format: AudioFormat = AudioFormat.PCM
+    turn_detection: TurnDetection | None = TurnDetection()
+    transcription: InputTranscription | None = None
+    tools: tuple[Tool, ...] = ()
+    tool_choice: str = "auto"
+    parallel_tool_calls: bool = True
+    max_output_tokens: int | None = None
+    temperature: float | None = None
+    language: str | None = None
+    truncation: Truncation = Truncation()
+    context_tokens: int | None = None
+    extras: Mapping[str, Any] = field(default_factory=lambda: EMPTY)

@@ -1,0 +1,136 @@
+"""What a Session wants done: the Runner carries these out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from server.core.config import AudioFormat, Tool
+from server.core.items import ContextMessage
+
+
+@dataclass(frozen=True, slots=True)
+class OpenUtterance:
+    """Start hearing a turn: give the transcriber all audio from input sample ``start`` on."""
+
+    item_id: str
+    start: int
+
+
+@dataclass(frozen=True, slots=True)
+class Transcribe:
+    """Decode the turn up to input sample ``end``; answered by TranscriptFinal or TranscriptFailed with the same
+    revision. speech_end: where its last speech was, from which the caller's wait counts. confirmed: the turn is
+    committed, so it goes before prepared work."""
+
+    item_id: str
+    revision: int
+    end: int
+    speech_end: int
+    confirmed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CloseUtterance:
+    """The turn is over: keep the samples start..end as the item's audio, take no more."""
+
+    item_id: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class DropUtterance:
+    """The turn never was: forget its audio."""
+
+    item_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class HearAudio:
+    """Find the words of samples that the client brought along; answered like Transcribe, revision 0."""
+
+    item_id: str
+    audio: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class StartIdleTimer:
+    """Tell IdleTimeout after this many milliseconds; replaces any such timer that runs."""
+
+    after_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """All that is needed to make one response, independent of what the session does meanwhile."""
+
+    response_id: str
+    messages: tuple[ContextMessage, ...]
+    tools: tuple[Tool, ...]
+    tool_choice: str
+    max_output_tokens: int | None
+    temperature: float | None
+    modality: str
+    voice: str
+    language: str | None
+    speed: float
+    output_format: AudioFormat
+
+
+@dataclass(frozen=True, slots=True)
+class PrepareResponse:
+    """Generate ahead of the turn's end: think, and speak the first clause only."""
+
+    generation: Generation
+
+
+@dataclass(frozen=True, slots=True)
+class AdoptResponse:
+    """The prepared response has become real: speak the rest of it."""
+
+    response_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class StartResponse:
+    """Generate at once, to the end."""
+
+    generation: Generation
+
+
+@dataclass(frozen=True, slots=True)
+class StopResponse:
+    """Cancel all work on the response (barge-in, client's cancel, discarded preparation)."""
+
+    response_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ClearPlayout:
+    """Throw away what was sent but not yet played (doors that pace or know a clear message)."""
+
+    item_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class DropAudio:
+    """The item is gone, or its samples behind ``end`` are: free them. end None: all."""
+
+    item_id: str
+    end: int | None = None
+
+
+Effect = (
+    OpenUtterance
+    | Transcribe
+    | CloseUtterance
+    | DropUtterance
+    | HearAudio
+    | StartIdleTimer
+    | PrepareResponse
+    | AdoptResponse
+    | StartResponse
+    | StopResponse
+    | ClearPlayout
+    | DropAudio
+)

@@ -1,0 +1,258 @@
+"""What can happen to a Session: client commands, engine facts, timers.
+
+Positions are samples of the 16 kHz input clock (``INPUT_RATE``), counted over all audio written to the session, if not
+said otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from server.core.config import AudioFormat, Tool
+from server.core.items import Item
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateSession:
+    """session.update. changes: new values by field name of SessionConfig; unnamed fields stay."""
+
+    event_id: str | None
+    changes: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class CommitAudio:
+    """input_audio_buffer.commit. position: input samples received so far."""
+
+    event_id: str | None
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class ClearAudio:
+    """input_audio_buffer.clear. position: input samples received so far."""
+
+    event_id: str | None
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class CreateItem:
+    """conversation.item.create. item.id "" asks the session to make one; previous_item_id None appends,
+    "root" puts first. audio: samples of a user's audio part in the input format, whose words are yet to be found."""
+
+    event_id: str | None
+    item: Item
+    previous_item_id: str | None
+    audio: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RetrieveItem:
+    event_id: str | None
+    item_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteItem:
+    event_id: str | None
+    item_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class TruncateItem:
+    event_id: str | None
+    item_id: str
+    content_index: int
+    audio_end_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseOverrides:
+    """What response.create sets for this one response; None keeps the session's value.
+
+    input: items that replace the conversation as context; a str is the id of one that is in the conversation.
+    conversation: auto or none (out-of-band).
+    """
+
+    conversation: str = "auto"
+    instructions: str | None = None
+    modality: str | None = None
+    voice: str | None = None
+    output_format: AudioFormat | None = None
+    tools: tuple[Tool, ...] | None = None
+    tool_choice: str | None = None
+    max_output_tokens: int | None = None
+    temperature: float | None = None
+    input: tuple[Item | str, ...] | None = None
+    metadata: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CreateResponse:
+    event_id: str | None
+    overrides: ResponseOverrides = ResponseOverrides()
+
+
+@dataclass(frozen=True, slots=True)
+class CancelResponse:
+    event_id: str | None
+    response_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class InvalidEvent:
+    """A client event that its codec could not accept: answered with one error event, nothing else changes."""
+
+    event_id: str | None
+    code: str
+    message: str
+    param: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechProbability:
+    """Fact of the VAD: the 32 ms frame that ends at ``position`` holds speech with this probability."""
+
+    position: int
+    probability: float
+
+
+@dataclass(frozen=True, slots=True)
+class InputClock:
+    """Input samples received so far. Lets a hold end between two VAD frames."""
+
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class IdleTimeout:
+    """The timer that StartIdleTimer asked for has run out."""
+
+
+@dataclass(frozen=True, slots=True)
+class TranscriptPartial:
+    """Fact of the transcriber: what the turn says so far; ``stable`` will not change any more."""
+
+    item_id: str
+    text: str
+    stable: str
+
+
+@dataclass(frozen=True, slots=True)
+class TranscriptFinal:
+    """Fact of the transcriber: the answer to Transcribe with this revision."""
+
+    item_id: str
+    revision: int
+    text: str
+    language: str
+
+
+@dataclass(frozen=True, slots=True)
+class TranscriptFailed:
+    item_id: str
+    revision: int
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseText:
+    """Fact: the chat model said these words."""
+
+    response_id: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class SpokenTo:
+    """The words up to offset ``text_end`` of the response's message are spoken at sample ``end`` of its audio."""
+
+    text_end: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseAudio:
+    """Fact: a piece of speech, encoded in the response's output format; ``samples`` long."""
+
+    response_id: str
+    audio: bytes
+    samples: int
+    words: tuple[SpokenTo, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseToolCall:
+    """Fact: a piece of the call with this id; name comes with its first piece. done: arguments complete."""
+
+    response_id: str
+    call_id: str
+    name: str
+    arguments: str
+    done: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TokenUsage:
+    """Tokens of one response. Text and audio are counted apart; cached is a part of the input."""
+
+    input_text: int = 0
+    input_audio: int = 0
+    cached: int = 0
+    output_text: int = 0
+    output_audio: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseFinished:
+    """Fact: all text, speech and calls of the response are there. incomplete: reason when the model was cut
+    (max_output_tokens), else None."""
+
+    response_id: str
+    usage: TokenUsage
+    incomplete: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseFailed:
+    """Fact: an engine gave up on the response."""
+
+    response_id: str
+    code: str
+    message: str
+
+
+ResponseFact = ResponseText | ResponseAudio | ResponseToolCall | ResponseFinished | ResponseFailed
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """Fact of the playout: the peer has played this item up to ``samples`` (a carrier's mark)."""
+
+    item_id: str
+    samples: int
+
+
+Input = (
+    UpdateSession
+    | CommitAudio
+    | ClearAudio
+    | CreateItem
+    | RetrieveItem
+    | DeleteItem
+    | TruncateItem
+    | CreateResponse
+    | CancelResponse
+    | InvalidEvent
+    | SpeechProbability
+    | InputClock
+    | IdleTimeout
+    | TranscriptPartial
+    | TranscriptFinal
+    | TranscriptFailed
+    | ResponseFact
+    | Played
+)
