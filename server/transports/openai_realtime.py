@@ -20,6 +20,7 @@ from server.runtime.runner import Engines, Runner, Tap
 from server.runtime.stages import StageObserver
 from server.transports.base import AudioAppend
 from server.transports.wire import RealtimeCodec, new_id
+from server.transports.wire_beta import codec_for
 from server.transports.wire_session import transcribing
 
 _log = logging.getLogger(__name__)
@@ -93,7 +94,7 @@ class _Connection:
         self._websocket = websocket
         self._observer = observer
         session = Session(new_id("sess"), settings.config, new_id, policy=settings.policy)
-        self._codec = RealtimeCodec(model, int(wall_clock()) + _SESSION_S)
+        self._codec = codec_for(websocket, RealtimeCodec(model, int(wall_clock()) + _SESSION_S))
         self._runner = Runner(session, engines, self, observer, settings.taps)
 
     async def serve(self) -> None:

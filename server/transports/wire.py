@@ -61,9 +61,16 @@ class RealtimeCodec:
 
     def decode(self, frame: str | bytes, position: int) -> ev.Input | AudioAppend:
         """See ``Codec``. A binary frame is an error in this dialect."""
+        try:
+            fields = parsed(frame)
+        except ClientError as error:
+            return ev.InvalidEvent(None, error.code, error.message, error.param)
+        return self.read(fields, position)
+
+    def read(self, fields: Fields, position: int) -> ev.Input | AudioAppend:
+        """``decode``, for an event that is parsed already."""
         event_id: str | None = None
         try:
-            fields = _parsed(frame)
             event_id = fields.text("event_id", _MAX_EVENT_ID)
             if fields.values.get("type") == _APPEND:
                 return AudioAppend(event_id, self._audio(fields))
@@ -181,7 +188,8 @@ _READERS: Mapping[str, _Reader] = {
 }
 
 
-def _parsed(frame: str | bytes) -> Fields:
+def parsed(frame: str | bytes) -> Fields:
+    """The JSON object in a frame. Raises ClientError for anything else."""
     if isinstance(frame, bytes):
         raise ClientError("invalid_event", "Binary frames are not accepted: send each event as JSON in a text frame.")
     try:

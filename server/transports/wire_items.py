@@ -14,6 +14,7 @@ from server.transports.wire_session import (
     read_format,
     read_max_output_tokens,
     read_modality,
+    read_temperature,
     read_tool_choice,
     read_tools,
     read_voice,
@@ -123,6 +124,7 @@ def read_overrides(response: Fields, unlimited: bool, new_id: Callable[[str], st
         tools=read_tools(response),
         tool_choice=read_tool_choice(response),
         max_output_tokens=int(tokens) if tokens is not None else None,
+        temperature=read_temperature(response),
         input=_read_input(response, new_id),
         metadata=_read_metadata(response),
     )

@@ -41,6 +41,7 @@ def read_session(session: Fields, current: SessionConfig, extras: Mapping[str, A
         "output_format": read_format(target),
         "voice": read_voice(target),
         "speed": target.number("speed", 0.25, 1.5),
+        "temperature": read_temperature(session),
         "tools": read_tools(session),
         "tool_choice": read_tool_choice(session),
         "parallel_tool_calls": session.flag("parallel_tool_calls"),
@@ -156,6 +157,11 @@ def read_max_output_tokens(owner: Fields) -> int | str | None:
     if owner.values.get("max_output_tokens") == "inf":
         return "inf"
     return owner.integer("max_output_tokens", 1, MAX_OUTPUT_TOKENS)
+
+
+def read_temperature(owner: Fields) -> float | None:
+    """``temperature``: a field of the older dialect only, but of use in both."""
+    return owner.number("temperature", 0, 2)
 
 
 def read_tools(owner: Fields) -> tuple[Tool, ...] | None:
