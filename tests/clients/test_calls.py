@@ -91,6 +91,20 @@ def test_a_retrieved_answer_has_its_audio_as_far_as_it_was_heard(report: Report)
     assert 0 < cut < long * 1000 // BYTES_PER_SECOND
 
 
+@only("openai_sdk.py")
+def test_a_question_beside_the_conversation_is_answered_and_leaves_no_item_in_it(report: Report):
+    aside = report.facts["aside"]
+    assert aside["metadata"] == {"purpose": "aside"}
+    assert aside["text"]
+    # The greeting and its answer, which were asked for at the same time.
+    assert aside["added"] == 2
+
+
+@only("openai_sdk.py")
+def test_an_answer_can_be_taken_back(report: Report):
+    assert report.facts["cancelled"] == ["cancelled", "client_cancelled"]
+
+
 @only("openai_agents.py")
 def test_the_agent_hands_in_what_its_tool_returned(report: Report):
     assert [json.loads(output) for output in report.facts["tool_outputs"]] == [RESULT]

@@ -10,7 +10,7 @@ from typing import Any
 from openai import AsyncOpenAI
 from openai.types.realtime import RealtimeServerEvent
 from pydantic import TypeAdapter, ValidationError
-from script import INSTRUCTIONS, RATE, Caller, Job, read_job, run
+from script import GREETING, INSTRUCTIONS, RATE, Caller, Job, read_job, run
 
 _EVENTS: TypeAdapter[Any] = TypeAdapter(RealtimeServerEvent)
 
@@ -25,6 +25,7 @@ class SdkCaller(Caller):
         self._items: dict[str, Any] = {}
         self._order: list[str] = []
         self._playing: tuple[str, float] | None = None
+        self._responses: list[Any] = []
 
     async def type(self, text: str) -> None:
         content = [{"type": "input_text", "text": text}]
@@ -67,8 +68,10 @@ class SdkCaller(Caller):
                 await self.connection.conversation.item.create(
                     item={**output, "output": json.dumps(self.job.tool_result)}
                 )
-            case "response.done" if any(item.type == "function_call" for item in event.response.output):
-                await self.connection.response.create()
+            case "response.done":
+                self._responses.append(event.response)
+                if any(item.type == "function_call" for item in event.response.output):
+                    await self.connection.response.create()
             case "input_audio_buffer.speech_started":
                 await self._stop_playing()
 
@@ -98,6 +101,39 @@ class SdkCaller(Caller):
             if part.type in ("input_audio", "output_audio")
         ]
 
+    async def ask_aside(self) -> None:
+        """A question outside of the conversation, beside an answer in it."""
+        known, before = len(self._order), len(self._responses)
+        await self.type(GREETING)
+        text = [{"type": "input_text", "text": "Are you a real person?"}]
+        await self.connection.response.create(
+            response={
+                "conversation": "none",
+                "output_modalities": ["text"],
+                "metadata": {"purpose": "aside"},
+                "input": [
+                    {"type": "item_reference", "id": self._order[0]},
+                    {"type": "message", "role": "user", "content": text},
+                ],
+            }
+        )
+        await self.until(lambda: len(self._responses) == before + 2, "both answers")
+        (aside,) = (response for response in self._responses[before:] if response.conversation_id is None)
+        self.report.facts["aside"] = {
+            "metadata": aside.metadata,
+            "text": aside.output[0].content[0].text,
+            "added": len(self._order) - known,
+        }
+
+    async def change_its_mind(self) -> None:
+        """Ask for an answer and take it back in the same breath."""
+        before = len(self._responses)
+        await self.type(GREETING)
+        await self.connection.response.cancel()
+        await self.until(lambda: len(self._responses) > before, "the end of the cancelled answer")
+        cancelled = self._responses[-1]
+        self.report.facts["cancelled"] = [cancelled.status, cancelled.status_details.reason]
+
 
 async def main() -> None:
     caller = SdkCaller(read_job())
@@ -115,6 +151,8 @@ async def main() -> None:
         )
         await caller.call()
         await caller.remember()
+        await caller.ask_aside()
+        await caller.change_its_mind()
         listening.cancel()
         await asyncio.gather(listening, return_exceptions=True)
     await client.close()
