@@ -36,7 +36,7 @@ from rich.table import Table
 from tokenizers import Tokenizer
 
 from scripts.training.stt.evaluate import Figures, Recogniser, Score, evaluate, evaluation_set
-from scripts.training.stt.plan import utterances
+from scripts.training.stt.plan import sentences_in, utterances
 from scripts.training.stt.shards import SHARD, read_shards, write_shard
 from scripts.training.stt.tokens import CHARACTERS, PIECES, sentences_only, train_tokenizer, trained_rows
 
@@ -149,12 +149,23 @@ def train(arguments: argparse.Namespace) -> None:
 
 def examine(arguments: argparse.Namespace) -> None:
     """Print the figures of each model side by side."""
-    sentences = list(evaluation_set(arguments.seed, arguments.count))
+    trained = {
+        one
+        for folder in arguments.without
+        for example in read_shards(folder)[0]
+        for one in long_sentences(example.text)
+    }
+    sentences = list(evaluation_set(arguments.seed, arguments.count, trained))
     figures = {folder: evaluate(Recogniser(folder), sentences) for folder in arguments.models}
     Console().print(table(figures))
     if arguments.show:
         for (said, *_), *heard in zip(*[[*one.samples] for one in figures.values()], strict=False):
             print(said, *(text for _, text in heard), sep="\n    ")
+
+
+def long_sentences(text: str) -> list[str]:
+    """Those that may be held out; shorter ones are in every training."""
+    return [one for one in sentences_in(text) if one.count(" ") >= 5]
 
 
 def table(figures: dict[Path, Figures]) -> Table:
@@ -194,6 +205,13 @@ def main() -> int:
     one.add_argument("models", type=Path, nargs="+", help="model folders")
     one.add_argument("--count", type=int, default=40, help="sentences of each kind and language")
     one.add_argument("--seed", type=int, default=1_000_003)
+    one.add_argument(
+        "--without",
+        type=Path,
+        nargs="*",
+        default=[],
+        help="data folders whose sentences are left out of the evaluation",
+    )
     one.add_argument("--show", action="store_true", help="print what was said and heard")
     one.set_defaults(run=examine)
     arguments = parser.parse_args()

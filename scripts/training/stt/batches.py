@@ -18,7 +18,9 @@ Floats = NDArray[np.float32]
 _POOL = 3000
 """Examples that are sorted by length together."""
 _SILENCE = -10.0
-WINDOWS = (1000, 1000, 1000, 1000, 1500, 3000)
+_AGAIN = {"words": 0.4, "everyday": 0.4}
+"""Kinds of sentences that are met less often than others after the first time."""
+WINDOWS = (*[1000] * 8, 1500, 3000)
 """Frames of the windows that the recogniser will be used with; 10 s is by far the most frequent."""
 
 
@@ -51,9 +53,13 @@ class Examples:
         if not self._examples:
             raise FileNotFoundError(f"{self._folder} holds no examples yet")
         if len(self._fresh) < _POOL:
-            self._fresh += [int(index) for index in self._rng.permutation(len(self._examples))]
+            again = self._rng.permutation(len(self._examples))
+            self._fresh += [int(index) for index in again if self._rng.random() < self._again(int(index))]
         pool, self._fresh = self._fresh[:_POOL], self._fresh[_POOL:]
         return [self._examples[index] for index in pool]
+
+    def _again(self, index: int) -> float:
+        return _AGAIN.get(self._examples[index].kind, 1.0)
 
     def batches(self, frames: int, windowed: float) -> Iterator[Batch]:
         """One pool's batches of about that many frames each. windowed: share of them in one of WINDOWS."""
@@ -100,13 +106,13 @@ def changed(mel: Floats, rng: np.random.Generator) -> Floats:
         low = np.minimum(place.astype(np.intp), len(mel) - 2) if len(mel) > 1 else np.zeros(frames, np.intp)
         share = (place - low).astype(np.float32)[:, None]
         mel = mel[low] * (1 - share) + mel[np.minimum(low + 1, len(mel) - 1)] * share
-    if rng.random() < 0.2:
+    if rng.random() < 0.1:
         # Stationary noise adds its power to every frame; its own flicker is what an exponential distribution gives.
         tilt = np.linspace(rng.uniform(-0.7, 0.7), rng.uniform(-0.7, 0.7), BANDS)
         level = float(mel.max()) - rng.uniform(1.5, 5) + tilt
         flicker = np.log10(rng.exponential(1, mel.shape) + 1e-3) * 0.5
         mel = np.logaddexp(mel * np.log(10), (level + flicker) * np.log(10)).astype(np.float32) / np.float32(np.log(10))
-    if rng.random() < 0.2:
+    if rng.random() < 0.1:
         start, width = int(rng.integers(0, BANDS - 8)), int(rng.integers(2, 9))
         mel[:, start : start + width] = mel.min()
     return np.maximum(mel, np.float32(_SILENCE))

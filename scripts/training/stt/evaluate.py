@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
@@ -19,7 +19,17 @@ from tokenizers import Tokenizer
 
 from models.stt.features import LogMel, mel_filters, window
 from scripts.training.stt.free_text import FREE
-from scripts.training.stt.plan import LANGUAGES, Line, Utterance, Voice, choose_voice, held_out, normalised, sentence
+from scripts.training.stt.plan import (
+    LANGUAGES,
+    Line,
+    Utterance,
+    Voice,
+    choose_voice,
+    held_out,
+    normalised,
+    sentence,
+    sentences_in,
+)
 from scripts.training.stt.sounds import RATE, SOUNDS, Floats
 from scripts.training.stt.speech import BANDS, sound, telephone
 from scripts.training.stt.tokens import token_id
@@ -78,16 +88,17 @@ class Recogniser:
         return language[2:-2], self._tokenizer.decode(result.sequences_ids[0]).strip()
 
 
-def evaluation_set(seed: int, count: int) -> Iterator[tuple[str, Utterance]]:
+def evaluation_set(seed: int, count: int, trained: Container[str] = ()) -> Iterator[tuple[str, Utterance]]:
     """(set, utterance on a clean line): callers by all voices, answers by the bundled voices, and free sentences that
-    no pattern makes, by all voices. ``count`` of each set and language; no sentence occurs in the training."""
+    no pattern makes, by all voices. ``count`` of each set and language; no sentence occurs in the training, nor among
+    ``trained`` (normalised), for models whose training had other patterns."""
     rng = Random(seed)
     for code, language in LANGUAGES.items():
         for kind in ("caller", "assistant"):
             chosen: dict[str, None] = {}
             while len(chosen) < count:
                 text = sentence(language, kind, rng)
-                if held_out(text):
+                if held_out(text) and not any(one in trained for one in sentences_in(text)):
                     chosen[text] = None
             for text in chosen:
                 yield kind, _utterance(text, code, kind, rng)

@@ -13,7 +13,7 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 
 from scripts.training.stt.network import Attention, Layer, Whisper
-from scripts.training.stt.tokens import END, save, token_id, trained_rows, vocabulary, write_json
+from scripts.training.stt.tokens import save, token_id, trained_rows, vocabulary, write_json
 
 
 def export(network: Whisper, tokenizer: Tokenizer, folder: Path, quantization: str = "int8") -> None:
@@ -48,13 +48,14 @@ def export(network: Whisper, tokenizer: Tokenizer, folder: Path, quantization: s
 
 
 def _write_config(path: Path, layers: int, heads: int, tokenizer: Tokenizer) -> None:
-    """Two things differ from Whisper's usual settings. Languages are detected among lang_ids, and only the end may not
-    come first: the blank, which Whisper forbids too, is the first piece of many sentences in a small vocabulary."""
+    """Two things differ from what Whisper's converter writes. Languages are detected among lang_ids; and nothing is
+    forbidden as the first token, neither the blank, with which many sentences begin in so small a vocabulary, nor the
+    end, which is all there is to say about silence."""
     config = json.loads(path.read_text(encoding="utf-8"))
     config["alignment_heads"] = [list(pair) for pair in itertools.product(range(layers // 2, layers), range(heads))]
     config["lang_ids"] = [token_id(tokenizer, "<|en|>"), token_id(tokenizer, "<|de|>")]
     config["suppress_ids"] = []
-    config["suppress_ids_begin"] = [token_id(tokenizer, END)]
+    config["suppress_ids_begin"] = []
     write_json(path, config)
 
 

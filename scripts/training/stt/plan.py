@@ -83,11 +83,15 @@ def normalised(text: str) -> str:
     return " ".join(re.sub(r"[^\w\s]", " ", text.lower()).split())
 
 
+def sentences_in(text: str) -> list[str]:
+    """A text's sentences, normalised."""
+    return [words for part in re.split(r"[.?!]", text) if (words := normalised(part))]
+
+
 def held_out(text: str) -> bool:
     """Whether a text belongs to the evaluation, since one of its sentences does. Sentences of up to five words belong
     to both."""
-    sentences = [normalised(part) for part in re.split(r"(?<=[.?!])", text)]
-    return any(words.count(" ") >= 5 and zlib.crc32(words.encode()) % _HELD_OUT == 0 for words in sentences)
+    return any(words.count(" ") >= 5 and zlib.crc32(words.encode()) % _HELD_OUT == 0 for words in sentences_in(text))
 
 
 def sentence(language: Language, kind: str, rng: Random) -> str:

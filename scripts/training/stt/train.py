@@ -32,10 +32,10 @@ class Settings:
     warm_up: int = 150
     matrix_rate: float = 2e-3
     other_rate: float = 2e-3
-    ctc_until: float = 0.55
+    ctc_until: float = 0.7
     ctc_late: float = 0.3
-    windows_from: float = 0.7
-    windowed: float = 0.5
+    windows_from: float = 0.65
+    windowed: float = 0.4
     seed: int = 7
     save_every: int = 100
 
