@@ -6,7 +6,6 @@ import asyncio
 import importlib.metadata
 import logging
 import signal
-import socket
 import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
@@ -14,17 +13,24 @@ from contextlib import aclosing, asynccontextmanager
 import numpy as np
 import uvicorn
 from fastapi import FastAPI
+from fastapi.middleware.cors import CORSMiddleware
+from fastapi.params import Depends
 
 from models import catalog
 from models.base import ChatMessage, ChatRequest, VoiceError
+from server import listening
 from server.core.events import SessionConfig
 from server.core.turns import TurnPolicy
+from server.policy.access import Access
+from server.policy.keys import Keys
+from server.policy.secrets import Secrets
 from server.runtime.admission import Admission
 from server.runtime.runner import Engines
 from server.settings import Settings
 from server.telemetry.logs import log_events
 from server.telemetry.metrics import Metrics
-from server.transports import openai_realtime, status, web
+from server.transports import client_secrets, openai_realtime, status, web
+from server.transports.auth import Gate
 from server.transports.status import ModelEntry
 
 _log = logging.getLogger(__name__)
@@ -36,55 +42,50 @@ _DRAIN_S = 5
 
 
 def serve(settings: Settings) -> None:
-    """Run until SIGTERM or SIGINT.
+    """Run until SIGTERM or SIGINT. With TLS, SIGHUP has the certificate read again, for new connections.
 
-    Raises CatalogError or WeightsError when the models cannot be run, OSError when the port cannot be had; both before
-    anything is loaded.
+    Raises CatalogError or WeightsError when the models cannot be run, OSError when the port cannot be had,
+    SettingsError when keys or TLS are missing or cannot be used; all of them before anything is loaded.
     """
     resolved = catalog.resolve(settings.profile, settings.weights_dir)
-    catalog.verify(resolved)
-    with _listen(settings) as listener:
+    keys = Keys(settings.auth.keys_file, settings.auth.key.get_secret_value())
+    tls = listening.tls_context(settings.tls)
+    with listening.bind(settings.server.host, settings.server.port) as listener:
+        listening.refuse_exposure(listener, settings, has_key=keys.usable)
+        catalog.verify(resolved)
         engines = catalog.load(
             resolved,
             threads={"stt": settings.engines.stt_threads, "llm": settings.engines.llm_threads},
             workers={"tts": settings.engines.tts_workers},
         )
-        address = "http://{}:{}".format(*listener.getsockname()[:2])
+        address = listening.address(listener, tls)
         _log.info("listening", extra={"address": address, "profile": resolved.name, "why": resolved.reason})
-        server = uvicorn.Server(
-            uvicorn.Config(
-                build(settings, engines, resolved),
-                ws="websockets-sansio",
-                ws_max_size=_MAX_FRAME,
-                ws_ping_interval=_PING_S,
-                ws_per_message_deflate=False,
-                timeout_graceful_shutdown=_DRAIN_S,
-                log_config=None,
-                access_log=False,
-            )
+        config = uvicorn.Config(
+            build(settings, engines, resolved, keys, open_metrics=not listening.exposed(listener)),
+            ws="websockets-sansio",
+            ws_max_size=_MAX_FRAME,
+            ws_ping_interval=_PING_S,
+            ws_per_message_deflate=False,
+            timeout_graceful_shutdown=_DRAIN_S,
+            log_config=None,
+            access_log=False,
         )
+        config.load()
+        # Given as it is, and not as file names: the same context gets the renewed certificate.
+        config.ssl = tls
         # uvicorn raises the signal that ended it once more when it is done: by then it has had its effect.
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: None)
-        server.run([listener])
+        uvicorn.Server(config).run([listener])
 
 
-def _listen(settings: Settings) -> socket.socket:
-    host, port = settings.server.host, settings.server.port
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
-        listener.listen(1024)
-    except OSError:
-        listener.close()
-        raise
-    return listener
+def build(
+    settings: Settings, engines: Engines, resolved: catalog.ResolvedProfile, keys: Keys, *, open_metrics: bool
+) -> FastAPI:
+    """The application over loaded engines. Its lifespan warms them up, and closes them at the end.
 
-
-def build(settings: Settings, engines: Engines, resolved: catalog.ResolvedProfile) -> FastAPI:
-    """The application over loaded engines. Its lifespan warms them up, and closes them at the end."""
+    open_metrics: /metrics needs no key.
+    """
     names = {"vad": engines.vad.name, "stt": engines.stt.name, "llm": engines.llm.name, "tts": engines.tts.name}
     version = importlib.metadata.version("kammerton")
     metrics = Metrics(version, names)
@@ -126,11 +127,19 @@ def build(settings: Settings, engines: Engines, resolved: catalog.ResolvedProfil
         policy=TurnPolicy(**settings.turns.model_dump()),
         taps=(metrics, log_events),
     )
+    origins = settings.auth.allowed_origins.split()
+    gate = Gate(Access(keys, Secrets()), origins, metrics.access_refused)
+    if origins:
+        app.add_middleware(CORSMiddleware, allow_origins=origins, allow_methods=["GET", "POST"], allow_headers=["*"])
+    guards = [Depends(gate.http)]
     started = int(time.time())
     listed = [ModelEntry("kammerton", started, "kammerton")]
     listed += [ModelEntry(name, started, kind) for kind, name in names.items()]
-    app.include_router(status.router(missing, listed, metrics.page if settings.metrics.enabled else None))
-    app.include_router(openai_realtime.router(engines, door, admission, metrics))
+    page = metrics.page if settings.metrics.enabled else None
+    open_metrics = open_metrics or settings.metrics.open
+    app.include_router(status.router(missing, listed, page, guards, open_metrics=open_metrics))
+    app.include_router(openai_realtime.router(engines, door, admission, metrics, gate))
+    app.include_router(client_secrets.router(gate, door.config, openai_realtime.PATHS))
     app.include_router(web.router(engines.tts.voices))
     return app
 

@@ -16,6 +16,7 @@ from typing import Annotated
 import typer
 
 from server.errors import VoiceError
+from server.keys_cli import keys_app
 from server.settings import load
 
 app = typer.Typer(
@@ -27,6 +28,7 @@ app = typer.Typer(
 )
 models_app = typer.Typer(help="The models that Kammerton can run.", no_args_is_help=True)
 app.add_typer(models_app, name="models")
+app.add_typer(keys_app, name="keys")
 
 ConfigOption = Annotated[Path | None, typer.Option("--config", help="TOML file of settings.")]
 ProfileOption = Annotated[str | None, typer.Option("--profile", help="Models to run: tiny, cpu, gpu or auto.")]
@@ -90,7 +92,7 @@ def talk(
     text: Annotated[bool, typer.Option("--text", help="Answer in text, without speech.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a turn.")] = False,
 ) -> None:
-    """Speak to a running server and hear its answer."""
+    """Speak to a running server and hear its answer. If it asks for a key: set KAMMERTON_AUTH__KEY."""
     from server.talk.client import DEFAULT_URL, TalkOptions, read_result, read_tools
     from server.talk.console import talk as hold_conversation
     from server.talk.wire import FORMATS, TalkError, TalkStartError
@@ -100,6 +102,7 @@ def talk(
             raise TalkStartError(f"--format takes {', '.join(FORMATS)}, not {format!r}")
         options = TalkOptions(
             url=url or DEFAULT_URL,
+            key=load().settings.auth.key.get_secret_value(),
             format=format,
             instructions=instructions,
             voice=voice,

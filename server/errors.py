@@ -5,6 +5,7 @@ VoiceError
 ├── EngineError      a model failed: that response fails, the session lives
 │   └── WeightsError     weights missing or altered: the server does not start
 ├── PolicyError      not allowed by the operator: refused and audited
+│   └── AccessError      no right key, or a page of another origin: close code 3000, HTTP 401 or 403
 ├── CapacityError    a queue is full: HTTP 429, close code 1013
 └── SettingsError    a setting is wrong: one line, exit code 2
 
@@ -17,6 +18,7 @@ from __future__ import annotations
 from models.base import CapacityError, EngineError, VoiceError, WeightsError
 
 __all__ = [
+    "AccessError",
     "CapacityError",
     "ClientError",
     "EngineError",
@@ -42,6 +44,24 @@ class ClientError(VoiceError):
 
 class PolicyError(VoiceError):
     """The operator's rules forbid it. The message says which rule."""
+
+
+class AccessError(PolicyError):
+    """Nobody who may come in. reason: one of a fixed few words, for the metrics. The message never holds a key."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+    @property
+    def wants_key(self) -> bool:
+        """Whether a right key would help. It does not help a page of another origin."""
+        return self.reason != "origin"
+
+    @property
+    def code(self) -> str:
+        """As in the Realtime API's error list."""
+        return "invalid_api_key" if self.wants_key else "origin_not_allowed"
 
 
 class SettingsError(VoiceError):

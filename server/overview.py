@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 
 from models import catalog
+from server.policy.keys import Key
 from server.settings import Loaded, Settings
 
 
@@ -48,6 +50,23 @@ def catalog_table(settings: Settings) -> str:
             rows.append((kind, entry.name, _engine(entry), f"{entry.size_mb:g} MB", there, spoken))
         blocks.append(f"{name}: {resolved.about}\n{_columns(header, rows)}")
     return "\n\n".join(blocks)
+
+
+def keys_table(keys: Sequence[Key], now: datetime) -> str:
+    """All keys of a keys file, without anything that would open a door."""
+    header = ("name", "state", "sessions", "minutes a day", "created", "expires")
+    rows = [
+        (
+            key.name,
+            key.state(now),
+            "any" if key.max_sessions is None else str(key.max_sessions),
+            "any" if key.audio_minutes_a_day is None else f"{key.audio_minutes_a_day:g}",
+            f"{key.created:%Y-%m-%d %H:%M}",
+            "never" if key.expires is None else f"{key.expires:%Y-%m-%d %H:%M}",
+        )
+        for key in keys
+    ]
+    return _columns(header, rows)
 
 
 def _engine(entry: catalog.Entry) -> str:

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -31,6 +31,10 @@ from server.errors import SettingsError
 PREFIX = "KAMMERTON_"
 CONFIG_VARIABLE = "KAMMERTON_CONFIG"
 DEFAULT = "default"
+
+_MIN_KEY = 16
+_SECRET = {"auth.key"}
+"""Settings whose value is never shown."""
 
 # Kubernetes and Docker links put KAMMERTON_PORT=tcp://... and the like beside a service of that name.
 _FOREIGN = re.compile(
@@ -53,6 +57,41 @@ class ServerSettings(_Group):
     host: str = Field(default="127.0.0.1", min_length=1, description="Address to listen on; 0.0.0.0 for all.")
     port: int = Field(default=8080, ge=0, le=65535, description="TCP port; 0 takes a free one.")
     max_sessions: int = Field(default=32, ge=1, description="Sessions at once; the next one is refused with 1013.")
+
+
+class AuthSettings(_Group):
+    """Who may come in."""
+
+    key: SecretStr = Field(default=SecretStr(""), description="One key, besides those of the keys file.")
+    keys_file: Path = Field(
+        default=Path("~/.config/kammerton/keys.json"), description="Where `kammerton keys` keeps the keys' hashes."
+    )
+    allow_open: bool = Field(
+        default=False, description="Start without a key where other machines can connect: anybody may come in."
+    )
+    allowed_origins: str = Field(
+        default="",
+        pattern=r"^(\*|https?://[^\s/]+(\s+https?://[^\s/]+)*)?$",
+        description="Origins of other web pages that may connect, as `scheme://host[:port]`, with spaces between them;"
+        " `*` for all.",
+    )
+
+    @field_validator("key")
+    @classmethod
+    def _long_enough(cls, value: SecretStr) -> SecretStr:
+        if 0 < len(value.get_secret_value()) < _MIN_KEY:
+            raise ValueError(f"a key of at least {_MIN_KEY} characters is needed; `kammerton keys create` makes one")
+        return value
+
+
+class TlsSettings(_Group):
+    """Encryption on the wire."""
+
+    certificate: str = Field(default="", description="PEM file with the certificate and its chain; empty for no TLS.")
+    key: str = Field(default="", description="PEM file with the certificate's private key; empty if it is in there.")
+    allow_plaintext: bool = Field(
+        default=False, description="Start without TLS where other machines can connect: what is said can be read."
+    )
 
 
 class TurnSettings(_Group):
@@ -116,6 +155,9 @@ class MetricsSettings(_Group):
     """The Prometheus page."""
 
     enabled: bool = Field(default=True, description="Serve `/metrics`.")
+    open: bool = Field(
+        default=False, description="Serve `/metrics` without a key, too, where other machines can connect."
+    )
 
 
 class Settings(BaseSettings):
@@ -132,6 +174,8 @@ class Settings(BaseSettings):
         default=Path("~/.local/share/kammerton/weights"), description="Folder of fetched weights."
     )
     server: ServerSettings = ServerSettings()
+    auth: AuthSettings = AuthSettings()
+    tls: TlsSettings = TlsSettings()
     turns: TurnSettings = TurnSettings()
     agent: AgentSettings = AgentSettings()
     engines: EngineSettings = EngineSettings()
@@ -274,5 +318,6 @@ def _sentence(error: ValidationError, origins: Mapping[str, str]) -> str:
     for fault in error.errors(include_url=False, include_context=False):
         name = ".".join(str(part) for part in fault["loc"])
         message = fault["msg"][:1].lower() + fault["msg"][1:]
-        faults.append(f"{name} ({origins.get(name, DEFAULT)}): {message}, not {fault['input']!r}")
+        given = "" if name in _SECRET else f", not {fault['input']!r}"
+        faults.append(f"{name} ({origins.get(name, DEFAULT)}): {message}{given}")
     return "bad setting " + "; ".join(faults)

@@ -19,14 +19,22 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[1]
 
+_ENVIRONMENT = {
+    "KAMMERTON_LOG__FORMAT": "json",
+    "HF_HUB_OFFLINE": "1",
+    # Keys that whoever runs the tests has made for a server of their own are not asked for here.
+    "KAMMERTON_AUTH__KEYS_FILE": str(ROOT / "no" / "keys.json"),
+}
+
 
 @dataclass(frozen=True)
 class Server:
-    """A running server on the bundled models."""
+    """A running server on the bundled models. log: its lines so far, each one JSON object."""
 
     process: subprocess.Popen[str]
     base_url: str
     drain: threading.Thread
+    log: list[str]
 
     def get(self, path: str) -> tuple[int, str]:
         """Status and body of a GET."""
@@ -59,20 +67,22 @@ def start(**environment: str) -> Server:
     process = subprocess.Popen(
         [sys.executable, "-m", "server", "serve", "--profile", "tiny", "--port", "0"],
         cwd=ROOT,
-        env={**os.environ, "KAMMERTON_LOG__FORMAT": "json", "HF_HUB_OFFLINE": "1", **environment},
+        env={**os.environ, **_ENVIRONMENT, **environment},
         stderr=subprocess.PIPE,
         text=True,
     )
     assert process.stderr is not None
     address = ""
+    log: list[str] = []
     for line in process.stderr:
+        log.append(line)
         entry = json.loads(line)
         address = entry.get("address", address)
         if entry["message"] == "ready":
             # A log that nobody reads would fill its pipe, and stop the server.
-            drain = threading.Thread(target=process.stderr.read, daemon=True)
+            drain = threading.Thread(target=log.extend, args=(process.stderr,), daemon=True)
             drain.start()
-            return Server(process, address, drain)
+            return Server(process, address, drain, log)
     raise RuntimeError(f"the server ended with exit code {process.wait()}")
 
 

@@ -28,9 +28,11 @@ _START_TIMEOUT_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class TalkOptions:
-    """What the caller wants. tools: Realtime function tools. tool_results: what a tool says, as JSON text by name."""
+    """What the caller wants. key: "" where none is asked for. tools: Realtime function tools. tool_results: what a tool
+    says, as JSON text by name."""
 
     url: str = DEFAULT_URL
+    key: str = field(default="", repr=False)
     format: str = "pcm"
     instructions: str | None = None
     voice: str | None = None
@@ -155,8 +157,16 @@ async def open_client(options: TalkOptions, playback: Playback | None = None) ->
     address = urlsplit(options.url)
     if address.scheme not in ("ws", "wss") or not address.hostname:
         raise TalkStartError(f"{options.url} is no WebSocket address; it looks like {DEFAULT_URL}")
+    headers = {"Authorization": f"Bearer {options.key}"} if options.key else {}
     try:
-        socket = await connect(options.url, open_timeout=_START_TIMEOUT_S, compression=None, max_size=None, proxy=None)
+        socket = await connect(
+            options.url,
+            additional_headers=headers,
+            open_timeout=_START_TIMEOUT_S,
+            compression=None,
+            max_size=None,
+            proxy=None,
+        )
     except (OSError, TimeoutError):
         hint = "start one with: kammerton serve"
         raise TalkStartError(f"no server listens at {options.url}; {hint}") from None

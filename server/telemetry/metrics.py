@@ -56,6 +56,7 @@ class Metrics:
         ProcessCollector(registry=self.registry)
         self._active = self._gauge("sessions_active", "Sessions open now.", "door")
         self._sessions = self._counter("sessions", "Sessions that ended or were refused.", "door", "outcome")
+        self._access = self._counter("access_refused", "Callers who were not let in.", "reason")
         self._duration = self._histogram("session_duration_seconds", "How long sessions lasted.")
         self._latency = self._histogram(
             "turn_latency_seconds", "Time from the end of the caller's speech to the end of a stage.", "stage"
@@ -97,6 +98,10 @@ class Metrics:
     def session_refused(self, door: str) -> None:
         """No session was opened: all places are taken."""
         self._sessions.labels(door, "refused").inc()
+
+    def access_refused(self, reason: str) -> None:
+        """Nobody with a right key, or a page of another origin. reason: one word of a fixed few."""
+        self._access.labels(reason).inc()
 
     def page(self) -> tuple[bytes, str]:
         """Body and content type of the metrics page."""

@@ -11,14 +11,16 @@ from typing import Protocol
 
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 
-from models.base import CapacityError
 from server.core import events as e
 from server.core.session import Session
 from server.core.turns import TurnPolicy
+from server.errors import AccessError, CapacityError
 from server.runtime.admission import Admission
 from server.runtime.runner import Engines, Runner, Tap
 from server.runtime.stages import StageObserver
+from server.transports.auth import Gate, Grant
 from server.transports.base import AudioAppend
+from server.transports.rest import error_response
 from server.transports.wire import RealtimeCodec, new_id
 from server.transports.wire_beta import codec_for
 from server.transports.wire_session import transcribing
@@ -30,7 +32,7 @@ PATHS = ("/v1/realtime", "/realtime", "/openai/v1/realtime", "/openai/realtime")
 _DOOR = "realtime"
 _SUBPROTOCOL = "realtime"
 _SESSION_S = 3600
-_INTERNAL_ERROR, _TRY_AGAIN_LATER, _GOING_AWAY = 1011, 1013, 1001
+_INTERNAL_ERROR, _TRY_AGAIN_LATER, _GOING_AWAY, _NO_ACCESS = 1011, 1013, 1001, 3000
 
 
 class SessionObserver(StageObserver, Protocol):
@@ -50,33 +52,53 @@ class RealtimeSettings:
     taps: Sequence[Tap] = field(default=())
 
 
-def router(engines: Engines, settings: RealtimeSettings, admission: Admission, observer: SessionObserver) -> APIRouter:
+def router(
+    engines: Engines, settings: RealtimeSettings, admission: Admission, observer: SessionObserver, gate: Gate
+) -> APIRouter:
     """The WebSocket route under each of PATHS."""
     routes = APIRouter()
 
     async def realtime(websocket: WebSocket, model: str = "kammerton", intent: str = "") -> None:
+        try:
+            gate.check_origin(websocket)
+        except AccessError as error:
+            await websocket.send_denial_response(error_response(error))
+            return
         offered = websocket.scope.get("subprotocols", [])
         await websocket.accept(subprotocol=_SUBPROTOCOL if _SUBPROTOCOL in offered else None)
         try:
-            with admission.admit():
+            grant = gate.realtime(websocket)
+            with grant.session(), admission.admit():
                 config = transcribing(settings.config) if intent == "transcription" else settings.config
-                started = replace(settings, config=config)
-                await _Connection(websocket, engines, started, observer, model).serve()
+                started = replace(settings, config=grant.config or config)
+                await _Connection(websocket, engines, started, observer, model, grant).serve()
+        except AccessError as error:
+            # Told on the open socket: clients retry what is refused before the upgrade.
+            await _refuse(websocket, _NO_ACCESS, e.Error(error.code, str(error)))
         except CapacityError as error:
             observer.session_refused(_DOOR)
-            await _refuse(websocket, str(error))
+            await _refuse(websocket, _TRY_AGAIN_LATER, _limit_error(error))
 
     for path in PATHS:
         routes.websocket(path)(realtime)
     return routes
 
 
-async def _refuse(websocket: WebSocket, message: str) -> None:
-    codec = RealtimeCodec("", 0)
-    error = e.Error("rate_limit_exceeded", message, type="rate_limit_error")
-    for frame in codec.encode(error):
-        await websocket.send_text(frame.decode())
-    await websocket.close(_TRY_AGAIN_LATER, "rate_limit_error.rate_limit_exceeded")
+def _limit_error(error: CapacityError) -> e.Error:
+    return e.Error("rate_limit_exceeded", str(error), type="rate_limit_error")
+
+
+def _seconds(audio: bytes, wire: e.AudioFormat) -> float:
+    return len(audio) / (wire.width * wire.rate)
+
+
+async def _refuse(websocket: WebSocket, code: int, error: e.Error) -> None:
+    try:
+        for frame in RealtimeCodec("", 0).encode(error):
+            await websocket.send_text(frame.decode())
+        await websocket.close(code, f"{error.type}.{error.code}")
+    except WebSocketDisconnect:
+        _log.debug("the client had left already")
 
 
 class _Connection:
@@ -89,10 +111,14 @@ class _Connection:
         settings: RealtimeSettings,
         observer: SessionObserver,
         model: str,
+        grant: Grant,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self._websocket = websocket
         self._observer = observer
+        self._grant = grant
+        self._used_up: CapacityError | None = None
+        self._formats: dict[str, e.AudioFormat] = {}
         session = Session(new_id("sess"), settings.config, new_id, policy=settings.policy)
         self._codec = codec_for(websocket, RealtimeCodec(model, int(wall_clock()) + _SESSION_S))
         self._runner = Runner(session, engines, self, observer, settings.taps)
@@ -106,6 +132,9 @@ class _Connection:
         try:
             async with asyncio.timeout(_SESSION_S):
                 await self._runner.run()
+            if self._used_up is not None:
+                outcome = "limited"
+                await _refuse(self._websocket, _TRY_AGAIN_LATER, _limit_error(self._used_up))
         except* WebSocketDisconnect:
             pass
         except* TimeoutError:
@@ -133,10 +162,14 @@ class _Connection:
             while (message := await self._websocket.receive())["type"] == "websocket.receive":
                 frame = message.get("text")
                 decoded = self._codec.decode(message["bytes"] if frame is None else frame, self._runner.position)
+                audio = decoded.audio if isinstance(decoded, AudioAppend | e.CreateItem) else None
+                self._grant.heard(_seconds(audio or b"", self._codec.input_format))
                 if isinstance(decoded, AudioAppend):
                     await self._runner.append(decoded.audio)
                 else:
                     await self._runner.receive(decoded)
+        except CapacityError as error:
+            self._used_up = error
         finally:
             await self._runner.stop()
 
@@ -146,8 +179,15 @@ class _Connection:
             case e.ItemRetrieved():
                 frames = [self._codec.encode_retrieved(event.item, self._runner.audio(event.item))]
             case e.ResponseDone():
+                self._formats.pop(event.response.id, None)
                 timings = self._runner.timings(event.response.id)
                 frames = [self._codec.encode_done(event, timings.as_dict() if timings else None)]
+            case e.ResponseCreated():
+                self._formats[event.response.id] = event.response.output_format
+                frames = self._codec.encode(event)
+            case e.OutputAudioDelta():
+                self._grant.spoken(_seconds(event.audio, self._formats[event.response_id]))
+                frames = self._codec.encode(event)
             case _:
                 frames = self._codec.encode(event)
         for frame in frames:

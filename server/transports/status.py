@@ -6,7 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from fastapi import APIRouter, Response
+from fastapi.params import Depends
 from fastapi.responses import JSONResponse
+
+from server.transports.rest import ApiRoute
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,9 +25,17 @@ def router(
     ready: Callable[[], str | None],
     models: Sequence[ModelEntry],
     metrics: Callable[[], tuple[bytes, str]] | None,
+    guards: Sequence[Depends] = (),
+    *,
+    open_metrics: bool = True,
 ) -> APIRouter:
-    """ready: None when every engine has answered, else what is missing. metrics: the page and its content type."""
-    routes = APIRouter()
+    """ready: None when every engine has answered, else what is missing. metrics: the page and its content type.
+
+    guards: what must let a request pass that asks for more than whether the server is up; open_metrics: these do not
+    stand before the metrics.
+    """
+    routes = APIRouter(route_class=ApiRoute)
+    guarded = list(guards)
 
     @routes.get("/healthz")
     async def healthz() -> dict[str, str]:
@@ -37,12 +48,12 @@ def router(
         missing = ready()
         return JSONResponse({"status": missing or "ready"}, 503 if missing else 200)
 
-    @routes.get("/v1/models")
+    @routes.get("/v1/models", dependencies=guarded)
     async def list_models() -> dict[str, object]:
         """What is loaded, in the OpenAI list shape."""
         return {"object": "list", "data": [_model(entry) for entry in models]}
 
-    @routes.get("/v1/models/{name:path}")
+    @routes.get("/v1/models/{name:path}", dependencies=guarded)
     async def get_model(name: str) -> JSONResponse:
         """One model."""
         found = [entry for entry in models if entry.id == name]
@@ -60,7 +71,7 @@ def router(
     if metrics is not None:
         page = metrics
 
-        @routes.get("/metrics")
+        @routes.get("/metrics", dependencies=[] if open_metrics else guarded)
         async def show_metrics() -> Response:
             """The Prometheus page."""
             body, content_type = page()

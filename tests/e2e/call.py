@@ -20,8 +20,10 @@ RATES = {"audio/pcm": 24_000, "audio/pcmu": 8_000, "audio/pcma": 8_000}
 class Caller:
     """``async with`` it. ``events`` holds all server events so far; ``rate`` is the wire's sample rate."""
 
-    def __init__(self, base_url: str, session: dict[str, Any], *, model: str = "kammerton") -> None:
-        self._client = AsyncOpenAI(base_url=f"{base_url}/v1", api_key="sk-test", max_retries=0)
+    def __init__(
+        self, base_url: str, session: dict[str, Any], *, model: str = "kammerton", key: str = "sk-test"
+    ) -> None:
+        self._client = AsyncOpenAI(base_url=f"{base_url}/v1", api_key=key, max_retries=0)
         self._manager = self._client.realtime.connect(model=model)
         self._session = session
         self._said: asyncio.Queue[Pcm16] = asyncio.Queue()

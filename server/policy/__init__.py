@@ -1,0 +1,1 @@
+"""What is allowed: who may come in, and how much they may use."""
