@@ -104,7 +104,7 @@ class Hearing:
         if detection is None:
             return []
         interrupts = detection.interrupt_response and self._responses.audible
-        change = self._turns.probability(fact.position, fact.probability, detection, interrupts=interrupts)
+        change = self._turns.probability(fact, detection, interrupts=interrupts)
         outputs = self._changed(change, fact.position)
         if change is TurnEvent.PAUSED:
             # A hold as short as the soft end is over in the same frame.

@@ -114,10 +114,15 @@ class InvalidEvent:
 
 @dataclass(frozen=True, slots=True)
 class SpeechProbability:
-    """Fact of the VAD: the 32 ms frame that ends at ``position`` holds speech with this probability."""
+    """Fact of the VAD: the 32 ms frame that ends at ``position`` holds speech with this probability.
+
+    loud_until: where in the input the last sound as loud as speech ended, None if that is not known. The detector goes
+    on believing in speech for some frames after it.
+    """
 
     position: int
     probability: float
+    loud_until: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

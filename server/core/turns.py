@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from server.core.endpointing import longest_hold_ms
-from server.core.events import INPUT_RATE, TurnDetection
+from server.core.events import INPUT_RATE, SpeechProbability, TurnDetection
 
 _SAMPLES_PER_MS = INPUT_RATE // 1000
 _START_FRAMES = 2
@@ -17,6 +17,8 @@ _START_FRAMES = 2
 _HYSTERESIS = 0.15
 """Speech goes on until the probability falls this far under the threshold (Silero's own iterator does the same)."""
 _FRAME = 32 * _SAMPLES_PER_MS
+_AFTERGLOW = 2 * _FRAME
+"""The detector believes in speech for up to this long after the sound; longer than that is speech too soft to tell."""
 _MAX_VAD_LAG = 2 * _FRAME
 """A hold may end on the input clock only while the VAD is this close behind it: what it has not seen may be speech."""
 
@@ -81,32 +83,33 @@ class Turns:
         return self.state in (TurnState.SPEAKING, TurnState.SETTLING)
 
     def probability(
-        self, position: int, probability: float, detection: TurnDetection, *, interrupts: bool = False
+        self, fact: SpeechProbability, detection: TurnDetection, *, interrupts: bool = False
     ) -> TurnEvent | None:
-        """Take the VAD's word for the frame that ends at ``position``; return what it means for the turn, if anything.
+        """Take the VAD's word for a frame; return what it means for the turn, if anything.
 
         interrupts: a turn that starts here would stop an answer. After STARTED, ``start`` is the turn's first sample,
         prefix padding included.
         """
-        self._seen = position
-        loud = probability >= detection.threshold
+        position, self._seen = fact.position, fact.position
+        loud = fact.probability >= detection.threshold
         if not self.open:
             self._run = self._run + 1 if loud else 0
             if self._run < (max(_START_FRAMES, self._policy.interrupt_ms // 32) if interrupts else _START_FRAMES):
                 return None
             padding = detection.prefix_padding_ms * _SAMPLES_PER_MS
             self.start = max(self._floor, position - self._run * _FRAME - padding)
-            self.speech_end = position
+            self.speech_end = 0
+            self._heard(fact)
             self.hold_ms = None
             return self._move(TurnEvent.STARTED)
         if self.state is TurnState.SETTLING:
             if loud:
-                self.speech_end = position
+                self._heard(fact)
                 self.hold_ms = None
                 return self._move(TurnEvent.RESUMED)
             return self.clock(position, detection)
-        if probability >= detection.threshold - _HYSTERESIS:
-            self.speech_end = position
+        if fact.probability >= detection.threshold - _HYSTERESIS:
+            self._heard(fact)
             return None
         soft_end = min(self._policy.soft_end_ms, self._hold_ms(detection)) * _SAMPLES_PER_MS
         return self._move(TurnEvent.PAUSED) if position - self.speech_end >= soft_end else None
@@ -132,6 +135,10 @@ class Turns:
     def skip_to(self, position: int) -> None:
         """Audio before ``position`` belongs to no later turn."""
         self._forget(position)
+
+    def _heard(self, fact: SpeechProbability) -> None:
+        sound = fact.position if fact.loud_until is None else fact.loud_until
+        self.speech_end = max(self.speech_end, sound, fact.position - _AFTERGLOW)
 
     def _hold_ms(self, detection: TurnDetection) -> int:
         if detection.kind != "semantic_vad":

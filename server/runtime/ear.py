@@ -9,7 +9,7 @@ import numpy as np
 
 from models import audio
 from models.base import Pcm16, Utterance, VadStream, VoiceActivityDetector
-from server.core.events import INPUT_RATE, AudioFormat
+from server.core.events import INPUT_RATE, AudioFormat, SpeechProbability
 from server.runtime.formats import decode
 
 _NARROW = 8_000
@@ -19,6 +19,12 @@ _IDLE_KEEP = 30 * INPUT_RATE
 _LONG_APPEND_S = 1
 """Longer pieces are converted in a thread, so that one large append does not hold up every other session."""
 _VAD_STRIDE = 32 * _FRAME
+_BLOCKS = 4
+"""Loudness is looked at in quarters of a frame, 8 ms each."""
+_LOUD = 10 ** (-30 / 20)
+"""A sound is part of speech that is at most 30 dB softer than the loudest of late."""
+_FORGET = 0.995
+"""How the loudest of late fades, per frame: by half in 4.4 s."""
 _PATIENCE_S = 0.096
 """While nobody speaks, this much is gathered before it is looked at: a third of the work, for a start of speech that
 is noticed three frames later and loses nothing, as the turn's padding reaches back before it."""
@@ -39,6 +45,9 @@ class Ear:
         self._converted = 0
         self._unjudged: deque[Pcm16] = deque()
         self._judged = 0
+        self._frame_rest: Pcm16 = np.zeros(0, np.int16)
+        self._loudest = 0.0
+        self._loud_until = 0
         self._arrived = asyncio.Event()
         self._arrivals: deque[tuple[int, float]] = deque(maxlen=_ARRIVALS)
         self._utterances: dict[str, Utterance] = {}
@@ -94,6 +103,7 @@ class Ear:
         self._stream = self._vad.open(rate if rate == _NARROW else INPUT_RATE)
         self._unjudged.clear()
         self._judged = self._converted
+        self._frame_rest = np.zeros(0, np.int16)
 
     def _decoded(self, data: bytes, audio_format: AudioFormat) -> tuple[Pcm16, Pcm16]:
         """The samples as the detector hears them, and on the input clock."""
@@ -102,9 +112,8 @@ class Ear:
         pcm = self._resampler.push(heard)
         return (heard, pcm) if audio_format.rate == _NARROW else (pcm, pcm)
 
-    async def judge(self, wanted: bool) -> list[tuple[int, float]]:
-        """Wait for audio; return (position, speech probability) for each frame that is complete now, none if no
-        detection is wanted."""
+    async def judge(self, wanted: bool) -> list[SpeechProbability]:
+        """Wait for audio; return the facts about each frame that is complete now, none if no detection is wanted."""
         await self._arrived.wait()
         assert self._stream is not None
         stream, rate = self._stream, self._format.rate if self._format else INPUT_RATE
@@ -119,13 +128,29 @@ class Ear:
         if not wanted:
             stream.reset()
             self._judged = self._converted
+            self._frame_rest = np.zeros(0, np.int16)
             return []
-        probabilities = await stream.push(np.concatenate(taken)) if taken else []
-        judged = []
-        for probability in probabilities:
-            self._judged += _FRAME
-            judged.append((self._judged, probability))
-        return judged
+        if not taken:
+            return []
+        pcm = np.concatenate(taken)
+        probabilities = await stream.push(pcm)
+        waiting = np.concatenate([self._frame_rest, pcm])
+        frame = _FRAME * rate // INPUT_RATE if rate == _NARROW else _FRAME
+        self._frame_rest = waiting[len(probabilities) * frame :]
+        return [
+            self._fact(probability, waiting[number * frame : (number + 1) * frame])
+            for number, probability in enumerate(probabilities)
+        ]
+
+    def _fact(self, probability: float, frame: Pcm16) -> SpeechProbability:
+        blocks = frame.reshape(_BLOCKS, -1).astype(np.float32)
+        levels = np.sqrt((blocks * blocks).mean(axis=1))
+        self._loudest = max(self._loudest * _FORGET, float(levels.max()))
+        loud = np.flatnonzero(levels > self._loudest * _LOUD)
+        if len(loud):
+            self._loud_until = self._judged + (int(loud[-1]) + 1) * _FRAME // _BLOCKS
+        self._judged += _FRAME
+        return SpeechProbability(self._judged, probability, self._loud_until)
 
     def forget_idle(self) -> None:
         """No turn is under way: let go of audio that no later one can claim."""

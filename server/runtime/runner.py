@@ -212,8 +212,8 @@ class Runner:
     async def _judge(self) -> None:
         while True:
             wanted = self._session.config.turn_detection is not None
-            for position, probability in await self._ear.judge(wanted):
-                await self._inbox.put(e.SpeechProbability(position, probability))
+            for fact in await self._ear.judge(wanted):
+                await self._inbox.put(fact)
             if wanted and not self._decodes:
                 self._ear.forget_idle()
 

@@ -295,3 +295,29 @@ def test_turning_detection_off_keeps_the_audio_for_a_manual_commit():
     script.tell(e.UpdateSession(None, {"turn_detection": None}))
     script.tell(e.CommitAudio(None, script.position))
     assert script.last(e.OpenUtterance).start == start
+
+
+def test_the_hold_counts_from_the_last_sound_and_not_from_the_detectors_belief():
+    script = Script()
+    script.speech()
+    sound = script.position
+    for _ in range(2):
+        script.position += 512
+        script.tell(e.SpeechProbability(script.position, 0.8, loud_until=sound))
+    script.silence(32)
+    assert script.last(e.Transcribe).speech_end == sound
+    script.silence(352)
+    assert script.all(e.SpeechStopped) == []
+    script.silence(64)
+    assert script.last(e.SpeechStopped).audio_end_ms == sound // 16 + 512
+
+
+def test_speech_too_soft_to_measure_is_speech_all_the_same():
+    script = Script()
+    script.speech()
+    sound = script.position
+    for _ in range(40):
+        script.position += 512
+        assert script.tell(e.SpeechProbability(script.position, 0.8, loud_until=sound)) == []
+    script.silence(32)
+    assert script.last(e.Transcribe).speech_end == script.position - 3 * 512

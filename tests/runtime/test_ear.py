@@ -11,7 +11,7 @@ import pytest
 from models.audio import ulaw_encode
 from models.base import Pcm16, Priority, Transcript
 from models.vad.silero import SileroVad
-from server.core.events import AudioFormat
+from server.core.events import AudioFormat, SpeechProbability
 from server.runtime.ear import Ear
 from tests.models.speech import silence, speak, with_silence
 
@@ -45,9 +45,9 @@ async def vad():
     await engine.close()
 
 
-async def judge_all(ear: Ear) -> list[tuple[int, float]]:
+async def judge_all(ear: Ear) -> list[SpeechProbability]:
     judged = await ear.judge(wanted=True)
-    while judged[-1][0] <= ear.position - 512:
+    while judged[-1].position <= ear.position - 512:
         judged += await ear.judge(wanted=True)
     return judged
 
@@ -66,9 +66,12 @@ async def test_positions_count_on_one_clock_whatever_the_wire_is(vad: SileroVad,
             judged += await ear.judge(wanted=True)
     judged += await judge_all(ear)
     assert abs(ear.position - len(pcm) * 16_000 // rate) <= 32
-    assert [position for position, _ in judged] == list(range(512, 512 * len(judged) + 1, 512))
-    speaking = [position / 16_000 for position, probability in judged if probability > 0.5]
+    assert [fact.position for fact in judged] == list(range(512, 512 * len(judged) + 1, 512))
+    speaking = [fact.position / 16_000 for fact in judged if fact.probability > 0.5]
     assert 0.9 < speaking[0] < 1.3
+    spoken = np.flatnonzero(np.abs(pcm.astype(np.int32)) > 600)[-1] / rate
+    assert judged[-1].loud_until is not None
+    assert judged[-1].loud_until / 16_000 == pytest.approx(spoken, abs=0.03)
     assert abs(speaking[-1] - (len(pcm) / rate - 1.0)) < 0.35
 
 
