@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.clients.tls import in_front_of, make_certificate
+from tests.clients.front import in_front_of, make_certificate
 from tests.models.speech import speak
 from tests.server_process import ROOT, Server
 
@@ -60,7 +60,7 @@ class Turn:
 
 @dataclass(frozen=True)
 class Report:
-    """What a program says of its call; see programs/script.py."""
+    """What a program says of its call; see programs/script.py. sent: types of the events that it sent."""
 
     client: str
     version: str
@@ -70,6 +70,11 @@ class Report:
     turns: dict[str, Turn]
     history: list[tuple[str, str]]
     facts: dict[str, Any]
+    sent: set[str]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--record", action="store_true", help="write what the clients send and receive into docs/")
 
 
 @pytest.fixture(scope="session")
@@ -80,26 +85,27 @@ def tool() -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
-def run(
-    server: Server, tool: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Callable[[str], Report]]:
+def run(server: Server, tool: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Report]:
     """Runs one program to its end."""
     folder = tmp_path_factory.mktemp("clients")
     speech = {}
     for name, text in SPEECH.items():
         speech[name] = str(folder / f"{name}.pcm")
         Path(speech[name]).write_bytes(speak(text, rate=_RATE).astype("<i2").tobytes())
-    certificate, key = make_certificate(folder)
-    with in_front_of(server.base_url, certificate, key) as secure:
-        jobs = {}
-        for name, url in (("plain", server.base_url), ("tls", secure)):
-            jobs[name] = folder / f"{name}.json"
-            job = {"url": url, "speech": speech, "tool": tool, "tool_result": RESULT, "certificate": str(certificate)}
-            jobs[name].write_text(json.dumps(job))
-        yield lambda program: _run(program, jobs["tls" if program in _TLS_ONLY else "plain"], folder)
+    certificate = make_certificate(folder)
+
+    def called(program: str) -> Report:
+        job = folder / f"{program}.json"
+        sent: set[str] = set()
+        with in_front_of(server.base_url, sent, certificate if program in _TLS_ONLY else None) as url:
+            values = {"url": url, "speech": speech, "tool": tool, "tool_result": RESULT}
+            job.write_text(json.dumps({**values, "certificate": str(certificate[0])}))
+            return _run(program, job, folder, sent)
+
+    return called
 
 
-def _run(program: str, job: Path, home: Path) -> Report:
+def _run(program: str, job: Path, home: Path, sent: set[str]) -> Report:
     command = ["node", f"node/{program}"] if program.endswith(".mjs") else [str(_PYTHON), f"programs/{program}"]
     ended = subprocess.run(
         [*command, str(job)],
@@ -112,7 +118,7 @@ def _run(program: str, job: Path, home: Path) -> Report:
     assert ended.returncode == 0, f"{program} failed:\n{ended.stderr[-4000:]}"
     report = json.loads(ended.stdout.splitlines()[-1])
     turns = {name: Turn(**turn) for name, turn in report["turns"].items()}
-    return Report(**{**report, "turns": turns})
+    return Report(**{**report, "turns": turns, "sent": sent})
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,9 @@ import pytest
 
 from tests.clients.conftest import Report
 
-every_listener = pytest.mark.parametrize("client", ["livekit_stt.py", "pipecat_stt.py"])
+LISTENERS = ["livekit_stt.py", "pipecat_stt.py"]
+
+every_listener = pytest.mark.parametrize("client", LISTENERS)
 
 
 def assert_understood(finals: list[str]) -> None:
