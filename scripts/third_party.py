@@ -30,7 +30,8 @@ EXCEPTIONS = {"piper-tts": "GPL-3.0-or-later"}
 """Packages under a licence that is not allowed in the server's own process."""
 
 NOTES = {
-    "av": "comes in through faster-whisper; its wheels hold FFmpeg (LGPL-2.1-or-later).",
+    "av": "for sound files; its wheels hold FFmpeg (LGPL-3.0-or-later) and codecs for it as shared libraries, "
+    "unmodified and replaceable, with x264 and x265 (GPL-2.0-or-later) among them, which Kammerton does not use.",
     "certifi": "a list of certificates, unmodified.",
     "orjson": "the MPL part is used unmodified.",
     "piper-tts": "runs in a process of its own (models/tts/piper_worker.py) and is spoken to over a pipe; "

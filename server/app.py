@@ -29,7 +29,7 @@ from server.runtime.runner import Engines
 from server.settings import Settings
 from server.telemetry.logs import log_events
 from server.telemetry.metrics import Metrics
-from server.transports import client_secrets, openai_realtime, status, web
+from server.transports import audio, chat, client_secrets, openai_realtime, status, web
 from server.transports.auth import Gate
 from server.transports.status import ModelEntry
 
@@ -140,6 +140,8 @@ def build(
     app.include_router(status.router(missing, listed, page, guards, open_metrics=open_metrics))
     app.include_router(openai_realtime.router(engines, door, admission, metrics, gate))
     app.include_router(client_secrets.router(gate, door.config, openai_realtime.PATHS))
+    app.include_router(chat.router(engines.llm, guards))
+    app.include_router(audio.router(engines, settings.agent.voice, settings.agent.language or None, guards))
     app.include_router(web.router(engines.tts.voices))
     return app
 

@@ -20,6 +20,7 @@ IMPURE = {
 """Parts of the standard library that a pure core does without: I/O, clocks, tasks, chance."""
 
 HEAVY = {
+    "av": {"server/transports/media.py"},
     "ctranslate2": {"models/llm/ctranslate2.py", "models/stt/faster_whisper.py"},
     "faster_whisper": {f"models/stt/{part}.py" for part in ("decoding", "faster_whisper", "features", "text")},
     "huggingface_hub": {"models/fetch.py"},
