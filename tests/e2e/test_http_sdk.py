@@ -17,7 +17,7 @@ import pytest
 from openai import AsyncOpenAI
 
 from models.audio import Pcm16, resample, write_wav
-from tests.e2e.conftest import ROOT, Server
+from tests.e2e.conftest import ROOT, Server, start, stop
 from tests.models.speech import silence, speak
 from tests.transports.sound_files import decoded, encoded
 
@@ -196,3 +196,14 @@ async def test_one_error_object_from_every_door(client: AsyncOpenAI, server: Ser
     async with httpx2.AsyncClient(base_url=server.base_url) as plain:
         answer = await plain.post("/v1/audio/transcriptions", content=b"{}")
         assert answer.json()["error"]["code"] == "invalid_multipart"
+
+
+def test_all_doors_ask_for_the_key():
+    server = start(KAMMERTON_AUTH__KEY="sk-of-the-house-0123456789")
+    url = f"{server.base_url}/v1"
+    for path in ("chat/completions", "audio/transcriptions", "audio/speech"):
+        assert httpx2.post(f"{url}/{path}", content=b"{}").json()["error"]["code"] == "invalid_api_key"
+    with openai.OpenAI(base_url=url, api_key="sk-of-the-house-0123456789", max_retries=0) as client:
+        request: list[Any] = [{"role": "user", "content": "Are you a real person?"}]
+        assert client.chat.completions.create(model="any", messages=request).choices[0].message.content
+    assert stop(server) == 0
