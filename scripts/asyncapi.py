@@ -25,7 +25,8 @@ Json = dict[str, Any]
 _SCHEMAS = "#/components/schemas/"
 _DESCRIPTION = (
     "The OpenAI Realtime API (GA) as this server speaks it: one JSON object in each text frame. The schemas are "
-    f"derived from the types of openai {openai.__version__}; docs/conformance.md says what the server does with each field."
+    f"derived from the types of openai {openai.__version__}; "
+    "docs/conformance.md says what the server does with each field."
 )
 
 

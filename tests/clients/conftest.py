@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.clients.front import in_front_of, make_certificate
+from tests.clients.front import Events, in_front_of, make_certificate
 from tests.models.speech import speak
 from tests.server_process import ROOT, Server
 
@@ -60,7 +60,7 @@ class Turn:
 
 @dataclass(frozen=True)
 class Report:
-    """What a program says of its call; see programs/script.py. sent: types of the events that it sent."""
+    """What a program says of its call; see programs/script.py. events: what went over its connections."""
 
     client: str
     version: str
@@ -70,7 +70,7 @@ class Report:
     turns: dict[str, Turn]
     history: list[tuple[str, str]]
     facts: dict[str, Any]
-    sent: set[str]
+    events: Events
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -96,16 +96,16 @@ def run(server: Server, tool: dict[str, Any], tmp_path_factory: pytest.TempPathF
 
     def called(program: str) -> Report:
         job = folder / f"{program}.json"
-        sent: set[str] = set()
-        with in_front_of(server.base_url, sent, certificate if program in _TLS_ONLY else None) as url:
+        events = Events()
+        with in_front_of(server.base_url, events, certificate if program in _TLS_ONLY else None) as url:
             values = {"url": url, "speech": speech, "tool": tool, "tool_result": RESULT}
             job.write_text(json.dumps({**values, "certificate": str(certificate[0])}))
-            return _run(program, job, folder, sent)
+            return _run(program, job, folder, events)
 
     return called
 
 
-def _run(program: str, job: Path, home: Path, sent: set[str]) -> Report:
+def _run(program: str, job: Path, home: Path, events: Events) -> Report:
     command = ["node", f"node/{program}"] if program.endswith(".mjs") else [str(_PYTHON), f"programs/{program}"]
     ended = subprocess.run(
         [*command, str(job)],
@@ -118,7 +118,7 @@ def _run(program: str, job: Path, home: Path, sent: set[str]) -> Report:
     assert ended.returncode == 0, f"{program} failed:\n{ended.stderr[-4000:]}"
     report = json.loads(ended.stdout.splitlines()[-1])
     turns = {name: Turn(**turn) for name, turn in report["turns"].items()}
-    return Report(**{**report, "turns": turns, "sent": sent})
+    return Report(**{**report, "turns": turns, "events": events})
 
 
 @pytest.fixture(scope="session")

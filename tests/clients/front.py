@@ -1,4 +1,4 @@
-"""In front of a server: notes which events a client sends, and takes TLS where the client speaks nothing else."""
+"""In front of a server: notes which events go each way, and takes TLS where the client speaks nothing else."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from websockets.frames import Frame
-from websockets.protocol import State
-from websockets.server import ServerProtocol
+from websockets.protocol import Protocol, Side, State
 
 _PIECE = 65_536
 _HEAD_END = b"\r\n\r\n"
@@ -30,16 +30,24 @@ def make_certificate(folder: Path) -> tuple[Path, Path]:
     return certificate, key
 
 
+@dataclass(frozen=True)
+class Events:
+    """Types of the events that a client has sent, and of those that the server has sent to it."""
+
+    sent: set[str] = field(default_factory=set)
+    delivered: set[str] = field(default_factory=set)
+
+
 @contextmanager
-def in_front_of(url: str, sent: set[str], certificate: tuple[Path, Path] | None = None) -> Iterator[str]:
-    """Passes what comes in on to ``url``, and adds the types of the client's events to ``sent``; yields the new URL.
+def in_front_of(url: str, events: Events, certificate: tuple[Path, Path] | None = None) -> Iterator[str]:
+    """Passes what comes in on to ``url``, and notes it in ``events``; yields the new URL.
 
     certificate: with its key, for TLS.
     """
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
-    listening = asyncio.run_coroutine_threadsafe(_listen(url, sent, certificate), loop).result(30)
+    listening = asyncio.run_coroutine_threadsafe(_listen(url, events, certificate), loop).result(30)
     yield f"{'https' if certificate else 'http'}://localhost:{listening.sockets[0].getsockname()[1]}"
     asyncio.run_coroutine_threadsafe(_close(listening), loop).result(30)
     loop.call_soon_threadsafe(loop.stop)
@@ -48,16 +56,17 @@ def in_front_of(url: str, sent: set[str], certificate: tuple[Path, Path] | None 
 
 
 class _Overheard:
-    """One connection's bytes from the client."""
+    """One direction of a connection. types: where the types of its events go. reader: knows that side's frames."""
 
-    def __init__(self, sent: set[str]) -> None:
-        self._sent = sent
+    def __init__(self, types: set[str], reader: Protocol) -> None:
+        self._types = types
+        self._reader = reader
         self._head: bytes | None = b""
-        self._frames: ServerProtocol | None = None
+        self._framed = False
         self._text = b""
 
     def passed(self, data: bytes) -> bytes:
-        """What of ``data`` goes on to the server now. Nobody is offered compression, so that it can be read here."""
+        """What of ``data`` goes on now. Nobody is offered compression, so that it can be read here."""
         if self._head is None:
             self._read(data)
             return data
@@ -67,24 +76,24 @@ class _Overheard:
             return b""
         self._head = None
         if b"upgrade: websocket" in head.lower():
-            self._frames = ServerProtocol(state=State.OPEN, max_size=None)
+            self._framed = True
             head = b"\r\n".join(line for line in head.split(b"\r\n") if not line.lower().startswith(_COMPRESSION))
             self._read(rest)
         return head + found + rest
 
     def _read(self, data: bytes) -> None:
-        if self._frames is None:
+        if not self._framed:
             return
-        self._frames.receive_data(data)
-        for frame in self._frames.events_received():
+        self._reader.receive_data(data)
+        for frame in self._reader.events_received():
             assert isinstance(frame, Frame)
             self._text += frame.data if frame.opcode < 8 else b""
             if frame.opcode < 8 and frame.fin:
-                self._sent.add(json.loads(self._text)["type"])
+                self._types.add(json.loads(self._text)["type"])
                 self._text = b""
 
 
-async def _listen(url: str, sent: set[str], certificate: tuple[Path, Path] | None) -> asyncio.Server:
+async def _listen(url: str, events: Events, certificate: tuple[Path, Path] | None) -> asyncio.Server:
     target = urlsplit(url)
     context = None
     if certificate is not None:
@@ -93,10 +102,9 @@ async def _listen(url: str, sent: set[str], certificate: tuple[Path, Path] | Non
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         plain_reader, plain_writer = await asyncio.open_connection(target.hostname, target.port)
-        overheard = _Overheard(sent)
-        await asyncio.gather(
-            _pass_on(reader, plain_writer, overheard.passed), _pass_on(plain_reader, writer, lambda data: data)
-        )
+        there = _Overheard(events.sent, Protocol(Side.SERVER, state=State.OPEN, max_size=None))
+        back = _Overheard(events.delivered, Protocol(Side.CLIENT, state=State.OPEN, max_size=None))
+        await asyncio.gather(_pass_on(reader, plain_writer, there.passed), _pass_on(plain_reader, writer, back.passed))
 
     return await asyncio.start_server(connected, "localhost", 0, ssl=context)
 

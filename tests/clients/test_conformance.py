@@ -20,8 +20,8 @@ def test_the_client_sends_and_receives_all_that_it_is_listed_with(
 ):
     listed = json.loads(_RECORD.read_text())
     if request.config.getoption("--record", default=False):
-        now = {"name": report.client, "version": report.version}
-        listed[client] = {**now, "sent": sorted(report.sent), "received": sorted(report.received)}
+        now = {"sent": sorted(report.events.sent), "received": sorted(report.events.delivered)}
+        listed[client] = {"name": report.client, "version": report.version, **now}
         _RECORD.write_text(json.dumps(dict(sorted(listed.items())), indent=2) + "\n")
-    assert set(listed[client]["sent"]) <= report.sent
-    assert set(listed[client]["received"]) <= set(report.received)
+    assert set(listed[client]["sent"]) <= report.events.sent
+    assert set(listed[client]["received"]) <= report.events.delivered
