@@ -17,7 +17,7 @@ from models.stt.faster_whisper import FasterWhisper
 from tests.models.speech import silence, speak, with_silence
 
 TINY = Path(models.__file__).parent / "bundled" / "stt" / "tiny"
-SENTENCES = ["When do you close on Tuesday?", "My name is Anna Novak.", "Is nine still available?"]
+SENTENCES = ["When do you close on Tuesday?", "Where are you located?", "Is nine still available?"]
 
 
 class Watched:

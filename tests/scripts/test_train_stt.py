@@ -74,7 +74,7 @@ def test_every_pattern_makes_plain_sentences() -> None:
             for pattern in patterns:
                 for _ in range(10):
                     text = expand(pattern, slots, rng)
-                    assert re.fullmatch(r"[A-ZÄÖÜ][A-Za-zÄÖÜäöüß ,.:?!'-]*", text), (pattern, text)
+                    assert re.fullmatch(r"[A-ZÄÖÜ][A-Za-zÄÖÜäöüßé ,.:?!'-]*", text), (pattern, text)
                     assert "  " not in text
 
 
