@@ -76,8 +76,10 @@ class AudioFile:
         if not streams:
             raise _unreadable("holds no sound")
         stream = streams[0]
-        if stream.codec_context.name not in _CODECS:
-            raise _unreadable(f"is coded as {stream.codec_context.name}; allowed: {READABLE}")
+        # Of a codec that FFmpeg has never heard of there is no context.
+        codec = getattr(stream.codec_context, "name", "something unknown")
+        if codec not in _CODECS:
+            raise _unreadable(f"is coded as {codec}; allowed: {READABLE}")
         stream.codec_context.thread_count = 1
         resampler = av.AudioResampler("s16", "mono", HEARD_RATE)
         heard = False

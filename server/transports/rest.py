@@ -27,9 +27,9 @@ Result = TypeVar("Result")
 
 MAX_JSON = 4 * 2**20
 _STALLED_S = 60.0
-"""A client that takes nothing for so long is let go: what is made for it holds a place in an engine."""
+"""A client that sends or takes nothing for so long is let go: it holds a place that others wait for."""
 _CLIENT_CLOSED_REQUEST = 499
-_STATUS = {"request_too_large": 413}
+_STATUS = {"request_timeout": 408, "request_too_large": 413}
 """Status of a ClientError by its code, where that is not 400."""
 
 
@@ -120,8 +120,8 @@ class Places:
 
 
 def bounded(request: Request, limit: int) -> Request:
-    """The request, with a body that ends in a ClientError behind ``limit`` bytes; also at once, when its length is
-    declared."""
+    """The request, with a body that ends in a ClientError behind ``limit`` bytes, or when nothing more of it comes. A
+    declared length is looked at first."""
 
     def check(size: int) -> None:
         if size > limit:
@@ -132,7 +132,11 @@ def bounded(request: Request, limit: int) -> Request:
 
     async def receive() -> Message:
         nonlocal taken
-        message = await request.receive()
+        try:
+            async with asyncio.timeout(_STALLED_S):
+                message = await request.receive()
+        except TimeoutError:
+            raise ClientError("request_timeout", f"Nothing more of the body came for {_STALLED_S:g} s.") from None
         taken += len(message.get("body", b""))
         check(taken)
         return message

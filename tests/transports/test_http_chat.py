@@ -32,7 +32,7 @@ from models.llm.ctranslate2 import CTranslate2Chat
 from models.llm.generation import Generation
 from server.transports import chat, rest
 from tests.runtime.engines import ScriptedChat
-from tests.transports.http_server import direct, http, sdk
+from tests.transports.http_server import direct, http, sdk, serving
 
 USER = {"role": "user", "content": "What time is it?"}
 TOOLS = [
@@ -359,6 +359,17 @@ async def test_an_engine_that_fails_in_the_middle_of_a_stream_says_so_in_it():
         assert [(await anext(chunks)).choices[0].delta.content for _ in range(2)] == ["", "It is "]
         with pytest.raises(openai.APIError, match="the model died"):
             await anext(chunks)
+
+
+async def test_a_body_that_does_not_go_on_is_waited_for_no_longer(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(rest, "_STALLED_S", 0.2)
+    async with asyncio.timeout(30), serving(chat.router(ScriptedChat("Hello."))) as url:
+        host, port = url.removeprefix("http://").split(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(b"POST /v1/chat/completions HTTP/1.1\r\nHost: test\r\nContent-Length: 50\r\n\r\n{")
+        assert b" 408 " in await reader.readline()
+        writer.close()
+        await writer.wait_closed()
 
 
 # ---------------------------------------------------------------------------------- ending early

@@ -118,10 +118,10 @@ def test_a_playlist_opens_no_file_of_the_server(tmp_path: Path, monkeypatch: pyt
 
 
 def test_a_codec_that_is_not_listed_is_not_tried():
-    # ADPCM, of which nobody sends speech.
     data = wav(tone(1, 8_000), 8_000)
-    data[20:22] = struct.pack("<H", 2)
-    assert "adpcm_ms" in refusal(bytes(data))
+    for number, name in ((2, "adpcm_ms"), (0x9999, "unknown")):
+        data[20:22] = struct.pack("<H", number)
+        assert name in refusal(bytes(data))
 
 
 @pytest.mark.parametrize("rate", [1, 3_999, 400_000])
