@@ -13,12 +13,13 @@ from scripts.training_llm.render import Renderer
 LONGEST = 1024
 """Tokens; longer calls are left out."""
 _POOL = 384
-_EARLY = {"drill": 0.75, "short": 0.20, "whole": 0.05, "analysis": 0.0}
-_LATE = {"drill": 0.26, "short": 0.30, "whole": 0.41, "analysis": 0.03}
+_EARLY = {"drill": 0.75, "short": 0.20, "whole": 0.05, "forced": 0.0, "analysis": 0.0}
+_LATE = {"drill": 0.24, "short": 0.28, "whole": 0.40, "forced": 0.05, "analysis": 0.03}
 _KINDS = {
     "drill": simulator.drill,
     "short": simulator.short,
     "whole": simulator.whole,
+    "forced": simulator.forced,
     "analysis": simulator.analysis,
 }
 

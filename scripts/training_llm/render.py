@@ -13,6 +13,8 @@ from tokenizers import Tokenizer
 
 from scripts.training_llm.call import Dialogue
 
+OPENING = '<tool_call>\n{"name": "'
+"""With which a server begins the answer when a tool must be called."""
 _ANSWER = re.compile(r"(?<=<\|im_start\|>assistant\n).*?<\|im_end\|>", re.DOTALL)
 
 
@@ -46,13 +48,18 @@ class Renderer:
         return ids
 
     def example(self, dialogue: Dialogue) -> tuple[list[int], list[bool]]:
-        """(token ids, which of them the assistant must produce: its words, calls and end-of-turn tokens)."""
+        """(token ids, which of them the assistant must produce: its words, calls and end-of-turn tokens). A turn that
+        begins with a call was forced to: its opening is given, and must not be learned."""
         text = self._template.render(dialogue.messages(), dialogue.tools)
         encoding = self.tokenizer.encode(text, add_special_tokens=False)
-        spans = [match.span() for match in _ANSWER.finditer(text)]
+        spans = [(_start(match), match.end()) for match in _ANSWER.finditer(text)]
         marks, at = [], 0
         for start, end in encoding.offsets:
             while at < len(spans) and start >= spans[at][1]:
                 at += 1
             marks.append(at < len(spans) and start >= spans[at][0] and end <= spans[at][1])
         return encoding.ids, marks
+
+
+def _start(answer: re.Match[str]) -> int:
+    return answer.start() + (len(OPENING) if answer[0].startswith(OPENING) else 0)

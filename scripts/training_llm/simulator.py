@@ -10,7 +10,7 @@ from scripts.training_llm import limits, talk
 from scripts.training_llm import tools as toolbox
 from scripts.training_llm.appointments import availability, cancel, move
 from scripts.training_llm.booking import book
-from scripts.training_llm.call import Call, Dialogue, Facts, Turn
+from scripts.training_llm.call import Call, Dialogue, Facts, ToolCall, Turn
 from scripts.training_llm.lookups import TOOL_OF, look_up, two_at_once
 from scripts.training_llm.noise import Noise
 
@@ -84,6 +84,26 @@ def short(rng: random.Random) -> Dialogue:
     if not call.over and rng.random() < 0.15:
         talk.repeat(call)
     return Dialogue(system, tuple(schemas), tuple(call.turns))
+
+
+def forced(rng: random.Random) -> Dialogue:
+    """A short call that ends in a tool call without words, as tool_choice demands one: the call that is due, or, where
+    the assistant would have spoken, one that does no harm."""
+    while True:
+        dialogue = short(rng)
+        for at, turn in enumerate(dialogue.turns):
+            calls = turn.calls or _harmless(dialogue, rng)
+            if turn.role == "assistant" and calls and (turn.calls or rng.random() < 0.5):
+                turns = (*dialogue.turns[:at], Turn("assistant", "", "call", (), calls, turn.language))
+                return Dialogue(dialogue.system, dialogue.tools, turns)
+
+
+def _harmless(dialogue: Dialogue, rng: random.Random) -> tuple[ToolCall, ...]:
+    listed = [tool["function"]["name"] for tool in dialogue.tools]
+    if "transfer_to_human" in listed:
+        return (("transfer_to_human", {"reason": "other question"}),)
+    empty = [name for name in ("get_directions", "end_call") if name in listed]
+    return ((rng.choice(empty), {}),) if empty else ()
 
 
 def drill(rng: random.Random) -> Dialogue:

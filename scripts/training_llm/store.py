@@ -56,6 +56,7 @@ def save(network: ChatNetwork, folder: Path, companions: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     weights = {name: tensor.to(torch.bfloat16).contiguous() for name, tensor in network.state_dict().items()}
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    (folder / "model.safetensors").chmod(0o644)  # the library makes it the owner's alone
     _write(folder / "config.json", _config(network.shape))
     generation = {"do_sample": False, "eos_token_id": [2, 0], "max_new_tokens": 200, "pad_token_id": 0}
     _write(folder / "generation_config.json", generation)

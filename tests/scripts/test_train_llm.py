@@ -19,7 +19,7 @@ from scripts.training_llm import clock, lexicon, simulator, tools, wordpieces
 from scripts.training_llm.call import Dialogue, Turn
 from scripts.training_llm.examination import SETS, Model, Request, by_turn, held_out, whole_calls
 from scripts.training_llm.noise import Noise
-from scripts.training_llm.render import Renderer
+from scripts.training_llm.render import OPENING, Renderer
 
 ROOT = Path(models.__file__).parents[1]
 TINY = ROOT / "models" / "bundled" / "llm" / "tiny"
@@ -197,7 +197,7 @@ def renderer() -> Renderer:
     return Renderer(TINY)
 
 
-@pytest.mark.parametrize("kind", ["whole", "short", "drill", "analysis"])
+@pytest.mark.parametrize("kind", ["whole", "short", "drill", "forced", "analysis"])
 def test_what_is_learned_is_what_the_assistant_says_and_calls(renderer: Renderer, kind: str):
     rng = random.Random(6)
     for _ in range(40):
@@ -206,8 +206,22 @@ def test_what_is_learned_is_what_the_assistant_says_and_calls(renderer: Renderer
         learned = renderer.tokenizer.decode(
             [token for token, marked in zip(ids, marks, strict=True) if marked], skip_special_tokens=False
         )
-        expected = "".join(_written(turn) + "<|im_end|>" for turn in dialogue.turns if turn.role == "assistant")
+        expected = "".join(
+            _written(turn).removeprefix(OPENING) + "<|im_end|>" for turn in dialogue.turns if turn.role == "assistant"
+        )
         assert learned == expected
+
+
+def test_a_forced_call_is_one_of_a_listed_tool_without_words():
+    rng = random.Random(8)
+    due = 0
+    for _ in range(200):
+        dialogue = simulator.forced(rng)
+        last = dialogue.turns[-1]
+        assert last.text == ""
+        assert {name for name, _ in last.calls} <= {tool["function"]["name"] for tool in dialogue.tools}
+        due += last.calls[0][0] not in ("transfer_to_human", "get_directions", "end_call")
+    assert 50 < due < 195
 
 
 def _written(turn: Turn) -> str:
@@ -215,7 +229,7 @@ def _written(turn: Turn) -> str:
         f'<tool_call>\n{{"name": "{name}", "arguments": {json.dumps(arguments, ensure_ascii=False)}}}\n</tool_call>'
         for name, arguments in turn.calls
     ]
-    return "\n".join([turn.text, *calls])
+    return "\n".join([*([turn.text] if turn.text else []), *calls])
 
 
 def test_a_prompt_is_the_beginning_of_the_example(renderer: Renderer, calls: list[Dialogue]):
