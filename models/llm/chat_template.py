@@ -24,11 +24,12 @@ _ROLES = ("system", "user", "assistant", "tool")
 
 
 class ChatTemplate:
-    """The template of one model. supports_tools: whether it shows tools to the model at all."""
+    """The template of one model. source: its Jinja text. supports_tools: whether it shows tools to the model at all."""
 
     def __init__(self, source: str, *, name: str, variables: Mapping[str, Any] | None = None) -> None:
         """source: Jinja text. name: the engine's, for errors. variables: what the template may ask for besides the
         conversation (special tokens, switches such as enable_thinking). Raises WeightsError for broken Jinja."""
+        self.source = source
         self._name = name
         self._variables = dict(variables or {})
         environment = _environment()

@@ -10,6 +10,9 @@ from models.llm.hermes import HermesParser, new_call_id
 from models.llm.json_stream import JsonObjectStream
 from models.llm.openai_wire import CallPiece, Chunk
 
+_LONGEST_ID = 32
+"""Of the Realtime protocol; some servers make longer ones."""
+
 
 @dataclass
 class _Call:
@@ -140,7 +143,8 @@ class Answer:
         return self._announced - 1
 
     def _new_id(self, given: str | None) -> str:
-        chosen = given if given and given not in self._ids else new_call_id()
+        kept = given and len(given) <= _LONGEST_ID and given not in self._ids
+        chosen = given if given and kept else new_call_id()
         self._ids.add(chosen)
         return chosen
 

@@ -33,8 +33,8 @@ HEAVY = {
 }
 """Each heavy library and the only files that may import it."""
 
-ENVIRONMENT = {"server/settings.py", "models/tts/worker_process.py"}
-"""Files that may touch the environment: the settings, and the one that hands it on to a child process."""
+ENVIRONMENT = {"server/settings.py", "models/llm/vllm_environment.py", "models/tts/worker_process.py"}
+"""Files that may touch the environment: the settings, and those that hand it on to a child process."""
 
 
 def name(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""What every chat model of the catalogue promises, on each one whose weights are on disk."""
+"""What every chat model of the catalogue promises, on each one whose weights are on disk, and on vLLM."""
 
 from __future__ import annotations
 
@@ -26,6 +26,8 @@ from models.base import (
 )
 from models.catalog import BUNDLED, entries, load_engine, profiles, resolve
 
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
 PROFILES = {profile.entries["llm"].name: profile.name for profile in profiles().values()}
 ON_DISK = [
     name
@@ -36,13 +38,17 @@ TOOLS = tuple(
     ToolSpec(tool["function"]["name"], tool["function"]["description"], tool["function"]["parameters"])
     for tool in json.loads((BUNDLED / "llm" / "tiny" / "tools.json").read_text())
 )
+VLLM = "receptionist-tiny on vllm"
 HOURS = ChatMessage("user", "What time do you open on Friday?")
 STUNDEN = ChatMessage("user", "Wann haben Sie am Freitag geöffnet?")
 PERSON = ChatMessage("user", "Are you a real person?")
 
 
-@pytest.fixture(scope="module", params=ON_DISK)
+@pytest.fixture(scope="module", params=[*ON_DISK, VLLM])
 def chat(request: pytest.FixtureRequest) -> Iterator[ChatModel]:
+    if request.param == VLLM:
+        yield request.getfixturevalue("vllm_chat")
+        return
     model: ChatModel = load_engine(resolve(PROFILES[request.param], Path("nowhere")), "llm")
     yield model
     asyncio.run(model.close())
@@ -82,7 +88,7 @@ def result(call: ToolCall, text: str) -> tuple[ChatMessage, ChatMessage]:
     return ChatMessage("assistant", "", (call,)), ChatMessage("tool", text, (), call.id)
 
 
-def test_there_is_a_chat_model_on_disk_to_hold_to_its_promises():
+async def test_there_is_a_chat_model_on_disk_to_hold_to_its_promises():
     assert "receptionist-tiny" in ON_DISK
 
 
@@ -91,7 +97,7 @@ async def test_a_question_for_a_tool_yields_the_call_and_no_words_of_it(chat: Ch
     answer = await ask(chat, question)
     assert answer.called == [("get_opening_hours", {"day": "friday"})]
     assert answer.done.finish_reason == "tool_calls"
-    assert re.fullmatch(r"call_\w{1,27}", answer.calls[0].id)
+    assert re.fullmatch(r"[\w-]{1,32}", answer.calls[0].id)
     assert "opening_hours" not in answer.text
     assert not set('<>{}"') & set(answer.text)
 

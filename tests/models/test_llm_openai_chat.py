@@ -305,18 +305,21 @@ async def test_several_calls_are_kept_apart_however_the_server_numbers_them():
         assert calls_of(await answer(deltas(*parts))) == wanted, form
 
 
-async def test_ids_are_made_where_the_server_gives_none_or_one_that_is_taken():
+async def test_ids_are_made_where_the_server_gives_n_that_is_taken():
     history = [
         ChatMessage("assistant", "", (ToolCall("0", "get_weather", "{}"),)),
         ChatMessage("tool", "Rain.", tool_call_id="0"),
     ]
     request = ChatRequest([*ASK.messages, *history], ASK.tools)
-    parts = [calls(call("{}", name="get_weather", index=number, id=id)) for number, id in enumerate([None, "", "0"])]
-    parts += [calls(call("{}", name="get_weather", index=number, id="new")) for number in (3, 4)]
+    parts = [
+        calls(call("{}", name="get_weather", index=number, id=id))
+        for number, id in enumerate([None, "", "0", "x" * 33])
+    ]
+    parts += [calls(call("{}", name="get_weather", index=number, id="new")) for number in (4, 5)]
     ids = [id for id, _, _ in calls_of(await answer(deltas(*parts), request))]
-    assert ids[3] == "new"
-    assert len(set(ids)) == 5
-    assert all(id and re.fullmatch(r"call_[0-9A-Za-z]{21}", id) for id in [*ids[:3], ids[4]])
+    assert ids[4] == "new"
+    assert len(set(ids)) == 6
+    assert all(id and re.fullmatch(r"call_[0-9A-Za-z]{21}", id) for id in [*ids[:4], ids[5]])
 
 
 async def test_a_call_without_arguments_has_an_empty_object():
