@@ -58,11 +58,11 @@ def expand(pattern: str, slots: Mapping[str, Filler], rng: Random) -> str:
     """The pattern with every choice made and every slot filled. Raises KeyError for an unknown slot."""
 
     def choose(match: re.Match[str]) -> str:
-        return rng.choice(match[1].split("|"))
+        return rng.choice(str(match[1]).split("|"))
 
     def fill(match: re.Match[str]) -> str:
         filler = slots[match[1]]
-        return filler(rng) if callable(filler) else str(rng.choice(filler))
+        return filler(rng) if callable(filler) else rng.choice(filler)
 
     text = pattern
     while "[" in text or "{" in text:
