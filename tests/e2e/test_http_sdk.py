@@ -98,7 +98,11 @@ async def test_a_spoken_question_is_written_down(client: AsyncOpenAI, kind: str)
 
 
 async def test_each_sentence_of_a_recording_has_its_time(client: AsyncOpenAI):
-    sentences = ["How much does a haircut cost?", "What time do you open on Saturday?", "My name is Laura Miller."]
+    sentences = [
+        "How much does a haircut cost?",
+        "What time do you open on Saturday?",
+        "Do you have anything free on Monday?",
+    ]
     spoken = [speak(sentence) for sentence in sentences]
     pcm = np.concatenate([part for one in spoken for part in (silence(0.8), one)])
     file = ("three.wav", wav(pcm))
@@ -119,7 +123,7 @@ async def test_each_sentence_of_a_recording_has_its_time(client: AsyncOpenAI):
 
 
 async def test_german_is_recognised_as_german(client: AsyncOpenAI):
-    sentence = "Mein Name ist Robert Weber."
+    sentence = "Wann öffnen Sie am Freitag?"
     answer = await client.audio.transcriptions.create(
         model="any", file=("name.wav", wav(speak(sentence, voice="de"))), response_format="verbose_json"
     )
@@ -146,7 +150,7 @@ async def test_what_is_spoken_is_understood_in_every_format(client: AsyncOpenAI,
 
 
 async def test_a_named_voice_speaks_its_language_at_the_speed_asked_for(client: AsyncOpenAI, tmp_path: Path):
-    text = "Mein Name ist Robert Weber."
+    text = "Wann öffnen Sie am Freitag?"
     seconds = {}
     for speed in (0.5, 1.0, 2.0):
         answer = await client.audio.speech.create(

@@ -10,7 +10,7 @@ from tests.models.speech import silence, speak
 SENTENCES = (
     "What time do you open on Friday?",
     "I would like to book a haircut on Tuesday at two.",
-    "My name is Martin Weber.",
+    "Do you have anything free on Monday?",
     "How much does a haircut cost?",
 )
 MINUTES = 10
@@ -30,7 +30,7 @@ async def test_ten_minutes_of_speech(server: Server):
         assert completed.usage.seconds > MINUTES * 60 * 0.97
         heard = completed.transcript.lower()
         assert heard.count("friday") > repeats * 0.8
-        assert heard.count("martin weber") > repeats * 0.8
+        assert heard.count("monday") > repeats * 0.8
         deltas = caller.of("conversation.item.input_audio_transcription.delta")
         assert len(deltas) > 20
         # More than the small chat model can read: said so, and no reason to end the call.
