@@ -9,13 +9,21 @@ from server.core.events import ContentPart, ContextMessage, Item, ItemKind
 
 ROOT = "root"
 
+_MAX_SIZE = 8 * 1024 * 1024
+_ITEM_SIZE = 256
+
 
 class Conversation:
-    """Items in order. ``version`` rises with every change that a response's context could depend on."""
+    """Items in order. ``version`` rises with every change that a response's context could depend on.
 
-    def __init__(self) -> None:
+    max_size: characters that it should not outgrow; an item counts some more than it has.
+    """
+
+    def __init__(self, max_size: int = _MAX_SIZE) -> None:
         self._items: dict[str, Item] = {}
         self._order: list[str] = []
+        self._size = 0
+        self._max_size = max_size
         self.version = 0
 
     def __contains__(self, item_id: object) -> bool:
@@ -35,6 +43,11 @@ class Conversation:
         """The last item's id; None when there is none."""
         return self._order[-1] if self._order else None
 
+    @property
+    def surplus(self) -> str | None:
+        """The oldest item's id, when the conversation has outgrown its size."""
+        return self._order[0] if self._order and self._size > self._max_size else None
+
     def insert(self, item: Item, after: str | None = None) -> str | None:
         """Put a new item behind ``after`` (None: at the end, ROOT: first); return the id before it.
 
@@ -48,17 +61,19 @@ class Conversation:
             index = self._order.index(after) + 1
         self._order.insert(index, item.id)
         self._items[item.id] = item
+        self._size += _size(item)
         self.version += 1
         return self._order[index - 1] if index else None
 
     def update(self, item: Item) -> None:
         """Replace an item by a later state of itself."""
+        self._size += _size(item) - _size(self._items[item.id])
         self._items[item.id] = item
         self.version += 1
 
     def delete(self, item_id: str) -> None:
         """Take an item out."""
-        del self._items[item_id]
+        self._size -= _size(self._items.pop(item_id))
         self._order.remove(item_id)
         self.version += 1
 
@@ -66,6 +81,11 @@ class Conversation:
         """The id before this item; None for the first."""
         index = self._order.index(item_id)
         return self._order[index - 1] if index else None
+
+
+def _size(item: Item) -> int:
+    words = sum(len(part.text or "") for part in item.content)
+    return _ITEM_SIZE + words + len(item.name) + len(item.arguments) + len(item.output)
 
 
 def context(

@@ -59,11 +59,16 @@ class Economy:
         return list(items[ids.index(self._first) :]) if self._first in ids else list(items)
 
     def _newest(self, items: list[Item], budget: float) -> list[Item]:
-        turns = [index for index, item in enumerate(items) if item.role == "user"] or [0]
-        for start in turns:
-            if self._tokens(sum(map(characters_of, items[start:]))) <= budget:
-                return items[start:]
-        return items[turns[-1] :]
+        """As many of the last turns as fit; one at least."""
+        start, characters = None, 0
+        for index in range(len(items) - 1, -1, -1):
+            characters += characters_of(items[index])
+            if items[index].role != "user":
+                continue
+            if start is not None and self._tokens(characters) > budget:
+                break
+            start = index
+        return items[start or 0 :]
 
     def _tokens(self, characters: int) -> float:
         return characters * self._tokens_per_character

@@ -13,6 +13,8 @@ from server.core.turns import TurnEvent, TurnPolicy, Turns, TurnState
 
 _SAMPLES_PER_MS = e.INPUT_RATE // 1000
 _MIN_COMMIT_MS = 100
+_MAX_TURN = 15 * 60 * e.INPUT_RATE
+"""A turn that goes on for longer (music, an open line) is taken as it is, so that its audio cannot grow for ever."""
 
 
 @dataclass(slots=True)
@@ -103,6 +105,8 @@ class Hearing:
         detection = self._state.config.turn_detection
         if detection is None:
             return []
+        if self._turn is not None and fact.position - self._turn.start >= _MAX_TURN:
+            return self._changed(self._turns.end(fact.position), fact.position)
         interrupts = detection.interrupt_response and self._responses.audible
         change = self._turns.probability(fact, detection, interrupts=interrupts)
         outputs = self._changed(change, fact.position)

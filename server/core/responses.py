@@ -11,6 +11,8 @@ from server.core.response import Response, ResponseState
 from server.core.state import State
 
 _SAMPLES_PER_MS = e.INPUT_RATE // 1000
+_MAX_BESIDE = 8
+"""Out-of-band responses that one session may have under way."""
 _SILENCE = "..."
 """How a caller's silence reads to the model."""
 
@@ -49,6 +51,9 @@ class Responses:
                 "Wait until the response is finished before creating a new one."
             )
             return [e.Error("conversation_already_has_active_response", message, None, fact.event_id)]
+        if not in_band and sum(not response.default for response in self._known.values()) >= _MAX_BESIDE:
+            message = f"{_MAX_BESIDE} responses outside the conversation are in progress; wait until one is finished."
+            return [e.Error("rate_limit_exceeded", message, None, fact.event_id, "rate_limit_error")]
         for entry in overrides.input or ():
             if isinstance(entry, str) and entry not in self._state.conversation:
                 message = f"Item '{entry}' in 'response.input' does not exist in this conversation."

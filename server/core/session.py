@@ -69,8 +69,12 @@ class Session:
         return [e.SessionCreated(self.id, self.config)]
 
     def handle(self, fact: e.Input) -> list[e.Output]:
-        """Answer one Input. Never raises for anything a client or an engine may say."""
-        return self._handlers[type(fact)](fact)
+        """Answer one Input. Never raises for anything a client or an engine may say. A conversation that has outgrown
+        its size loses its oldest items, and the client is told."""
+        outputs = self._handlers[type(fact)](fact)
+        while (oldest := self._state.conversation.surplus) is not None:
+            outputs += self._delete(oldest)
+        return outputs
 
     @property
     def config(self) -> e.SessionConfig:
@@ -144,9 +148,12 @@ class Session:
         """conversation.item.delete"""
         if fact.item_id not in self._state.conversation:
             return self._unknown_item("delet", fact)
-        self._state.conversation.delete(fact.item_id)
-        self._state.truncated.discard(fact.item_id)
-        return [e.DropAudio(fact.item_id), e.ItemDeleted(fact.item_id)]
+        return self._delete(fact.item_id)
+
+    def _delete(self, item_id: str) -> list[e.Output]:
+        self._state.conversation.delete(item_id)
+        self._state.truncated.discard(item_id)
+        return [e.DropAudio(item_id), e.ItemDeleted(item_id)]
 
     def _truncate_item(self, fact: e.TruncateItem) -> list[e.Output]:
         """conversation.item.truncate: the client knows what was played; the item keeps the words up to there."""
