@@ -29,6 +29,10 @@ _PATIENCE_S = 0.096
 """While nobody speaks, this much is gathered before it is looked at: a third of the work, for a start of speech that
 is noticed three frames later and loses nothing, as the turn's padding reaches back before it."""
 _ARRIVALS = 512
+_SHORTEST_S = 0.01
+"""Shorter pieces are gathered up to this: a client that sends single samples must not cost an array for each."""
+_BACKLOG_S = 10
+"""Audio that the detector has not looked at yet. A client that is further ahead waits."""
 
 
 class Ear:
@@ -44,6 +48,9 @@ class Ear:
         self._raw = bytearray()
         self._converted = 0
         self._unjudged: deque[Pcm16] = deque()
+        self._backlog = 0
+        self._room = asyncio.Event()
+        self._room.set()
         self._judged = 0
         self._frame_rest: Pcm16 = np.zeros(0, np.int16)
         self._loudest = 0.0
@@ -56,6 +63,11 @@ class Ear:
         self._growth: tuple[int, asyncio.Future[bool]] | None = None
 
     @property
+    def kept(self) -> int:
+        """Samples held for turns that may still claim them."""
+        return self.position - self._first
+
+    @property
     def position(self) -> int:
         """Samples received so far."""
         if self._format is None:
@@ -65,13 +77,15 @@ class Ear:
 
     async def receive(self, data: bytes, audio_format: AudioFormat, now: float, *, patient: bool = False) -> None:
         """Take samples in the wire's format. now: seconds of the session's clock. patient: nobody is speaking, so it
-        need not be looked at right away."""
+        need not be looked at right away. Returns when there is room for more."""
+        await self._room.wait()
         if audio_format is not self._format:
             self._convert()
             self._change_format(audio_format)
         self._raw += data
         self._now = now
-        if patient and len(self._raw) < _PATIENCE_S * audio_format.rate * audio_format.width:
+        enough_s = _PATIENCE_S if patient else _SHORTEST_S
+        if len(self._raw) < enough_s * audio_format.rate * audio_format.width:
             return
         if len(data) > _LONG_APPEND_S * audio_format.rate * audio_format.width:
             raw, self._raw = bytes(self._raw), bytearray()
@@ -89,6 +103,7 @@ class Ear:
         self._converted += len(pcm)
         self._arrivals.append((self._converted, self._now))
         self._unjudged.append(heard)
+        self._waits(len(heard))
         self._arrived.set()
         if self._listening is not None:
             self._utterances[self._listening].push(pcm)
@@ -102,8 +117,17 @@ class Ear:
         # Telephone audio has nothing above 4 kHz: the detector hears it at its own rate, for half the work.
         self._stream = self._vad.open(rate if rate == _NARROW else INPUT_RATE)
         self._unjudged.clear()
+        self._waits(-self._backlog)
         self._judged = self._converted
         self._frame_rest = np.zeros(0, np.int16)
+
+    def _waits(self, samples: int) -> None:
+        """So many more, or fewer, wait for the detector."""
+        self._backlog += samples
+        if self._backlog <= _BACKLOG_S * INPUT_RATE:
+            self._room.set()
+        else:
+            self._room.clear()
 
     def _decoded(self, data: bytes, audio_format: AudioFormat) -> tuple[Pcm16, Pcm16]:
         """The samples as the detector hears them, and on the input clock."""
@@ -123,6 +147,7 @@ class Ear:
         while self._unjudged and samples < stride:
             taken.append(self._unjudged.popleft())
             samples += len(taken[-1])
+        self._waits(-samples)
         if not self._unjudged:
             self._arrived.clear()
         if not wanted:
@@ -134,6 +159,8 @@ class Ear:
             return []
         pcm = np.concatenate(taken)
         probabilities = await stream.push(pcm)
+        if stream is not self._stream:  # the format has changed meanwhile, and with it where counting goes on
+            return []
         waiting = np.concatenate([self._frame_rest, pcm])
         frame = _FRAME * rate // INPUT_RATE if rate == _NARROW else _FRAME
         self._frame_rest = waiting[len(probabilities) * frame :]

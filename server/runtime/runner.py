@@ -25,11 +25,16 @@ from server.core.session import Session
 from server.runtime.cascade import Cascade, Work
 from server.runtime.ear import Ear
 from server.runtime.formats import decode, encode
+from server.runtime.recordings import Recordings
 from server.runtime.stages import StageObserver, Stopwatch, Timings
 
 _log = logging.getLogger(__name__)
 
-_INBOX = 1024
+_INBOX = 256
+_BUFFER_S = 900
+"""Audio that a client may send before it commits by hand."""
+_HEARINGS = 2
+"""Items with audio that are heard at once; the client waits with the next."""
 _PARTIAL_EVERY_S = 0.6
 _HIDDEN_PARTIAL_EVERY_S = 4.0
 """Nobody sees the words: decode now and then all the same, so that a long turn has little left to do at its end."""
@@ -63,7 +68,7 @@ class Peer(Protocol):
 
 
 class Runner:
-    """Runs one Session. ``run`` until ``stop``; ``append`` and ``receive`` come from the door's reader."""
+    """Runs one Session: ``run`` until cancelled; ``append`` and ``receive`` come from the door's reader."""
 
     def __init__(
         self,
@@ -79,16 +84,16 @@ class Runner:
         self._peer = peer
         self._taps = taps
         self._clock = clock
-        self._inbox: asyncio.Queue[e.Input | asyncio.Event | None] = asyncio.Queue(_INBOX)
+        self._inbox: asyncio.Queue[e.Input | asyncio.Event] = asyncio.Queue(_INBOX)
         self._ear = Ear(engines.vad)
         self._stopwatch = Stopwatch(self._clock, observer)
         self._cascade = Cascade(engines.llm, engines.tts, self._inbox.put, self._stopwatch.reached)
         self._work: dict[str, tuple[Work, asyncio.Task[None]]] = {}
         self._decodes: dict[str, set[asyncio.Task[None]]] = {}
-        self._audio: dict[str, bytearray] = {}
+        self._recordings = Recordings()
+        self._hearings: set[asyncio.Task[None]] = set()
         self._timings: dict[str, Timings] = {}
         self._group = asyncio.TaskGroup()
-        self._tasks: set[asyncio.Task[None]] = set()
         self._idle_timer: asyncio.Task[None] | None = None
 
     # ------------------------------------------------------------------------------------- the door
@@ -103,27 +108,36 @@ class Runner:
         """The session's effective configuration."""
         return self._session.config
 
-    async def append(self, samples: bytes) -> None:
-        """Audio of the caller, in the session's input format."""
+    async def append(self, samples: bytes, event_id: str | None = None) -> None:
+        """Audio of the caller, in the session's input format. Returns when there is room for more."""
         session = self._session
-        await self._ear.receive(samples, session.config.input_format, self._clock(), patient=session.idle)
+        wire = session.config.input_format
+        held = self._ear.kept + len(samples) // wire.width * e.INPUT_RATE // wire.rate
+        if session.config.turn_detection is None and held > _BUFFER_S * e.INPUT_RATE:
+            message = f"The input audio buffer holds at most {_BUFFER_S // 60} minutes: commit or clear it."
+            await self.receive(e.InvalidEvent(event_id, "input_audio_buffer_full", message, "audio"))
+            return
+        await self._ear.receive(samples, wire, self._clock(), patient=session.idle)
         if session.settling:
             await self._inbox.put(e.InputClock(self._ear.position))
 
     async def receive(self, fact: e.Input) -> None:
-        """A client command. Returns once a session.update is in force: audio that follows it is in the new format."""
+        """A client command. Returns once it is carried out, and the client has been told: what follows it finds it in
+        force, and who does not listen does not get ahead."""
+        if isinstance(fact, e.CreateItem) and fact.audio is not None:
+            while len(self._hearings) >= _HEARINGS:
+                await asyncio.wait(self._hearings, return_when=asyncio.FIRST_COMPLETED)
+        done = asyncio.Event()
         await self._inbox.put(fact)
-        if isinstance(fact, e.UpdateSession):
-            in_force = asyncio.Event()
-            await self._inbox.put(in_force)
-            await in_force.wait()
+        await self._inbox.put(done)
+        await done.wait()
 
     def audio(self, item: e.Item) -> bytes | None:
         """The samples of an item's audio as they are on the wire: a caller's turn in the input format, an answer in
         the format it was spoken in. None if none are kept."""
-        kept = self._audio.get(item.id)
+        kept = self._recordings.get(item.id)
         if kept is None or item.role == "assistant":
-            return None if kept is None else bytes(kept)
+            return kept
         wire = self._session.config.input_format
         pcm = audio.resample(np.frombuffer(kept, np.int16), e.INPUT_RATE, wire.rate)
         return encode(pcm, wire)
@@ -132,19 +146,16 @@ class Runner:
         """The stages of a response that has just ended; given once."""
         return self._timings.pop(response_id, None)
 
-    async def stop(self) -> None:
-        """The connection is over."""
-        await self._inbox.put(None)
-
     # ----------------------------------------------------------------------------------- the consumer
 
     async def run(self) -> None:
-        """Consume the inbox until ``stop``. Raises only for bugs; what engines raise becomes facts."""
+        """Consume the inbox until cancelled. Raises only for bugs; what engines raise becomes facts."""
         try:
             async with self._group:
                 self._spawn(self._judge())
                 await self._carry_out(self._session.open())
-                while (fact := await self._inbox.get()) is not None:
+                while True:
+                    fact = await self._inbox.get()
                     if isinstance(fact, asyncio.Event):
                         fact.set()
                         continue
@@ -152,16 +163,11 @@ class Runner:
                     for tap in self._taps:
                         tap(self._session.id, fact, outputs)
                     await self._carry_out(outputs)
-                for task in self._tasks:
-                    task.cancel()
         finally:
             self._ear.close()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = self._group.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
+        return self._group.create_task(work)
 
     async def _carry_out(self, outputs: Sequence[e.Output]) -> None:
         for output in outputs:
@@ -175,7 +181,7 @@ class Runner:
                 case e.DropUtterance():
                     self._drop_utterance(output.item_id)
                 case e.HearAudio():
-                    self._spawn(self._hear(output))
+                    self._start_hearing(output)
                 case e.StartIdleTimer():
                     self._start_idle_timer(output.after_ms)
                 case e.PrepareResponse():
@@ -197,13 +203,20 @@ class Runner:
     def _note(self, event: e.Event) -> None:
         match event:
             case e.OutputAudioDelta():
-                self._audio.setdefault(event.item_id, bytearray()).extend(event.audio)
+                if event.samples:
+                    self._recordings.add(event.item_id, event.audio, len(event.audio) // event.samples)
+            case e.AudioCleared():
+                self._ear.drop_before(self._ear.position)
             case e.ResponseCreated():
                 self._stopwatch.reached(event.response.id, "response_created")
             case e.ResponseDone():
                 timings = self._stopwatch.end(event.response.id)
                 if timings is not None:
                     self._timings[event.response.id] = timings
+                if not event.response.conversation:
+                    # Nobody can ask for these items again.
+                    for item in event.response.output:
+                        self._recordings.drop(item.id)
             case _:
                 pass
 
@@ -272,11 +285,16 @@ class Runner:
         self._stopwatch.transcribed(silent_since)
         await self._inbox.put(fact)
 
+    def _start_hearing(self, effect: e.HearAudio) -> None:
+        task = self._spawn(self._hear(effect))
+        self._hearings.add(task)
+        task.add_done_callback(self._hearings.discard)
+
     async def _hear(self, effect: e.HearAudio) -> None:
         """Audio that came with an item: no turn, no partial words, the same engine."""
         wire = self._session.config.input_format
         pcm = await asyncio.to_thread(lambda: audio.resample(decode(effect.audio, wire), wire.rate, e.INPUT_RATE))
-        self._audio[effect.item_id] = bytearray(pcm.tobytes())
+        self._recordings.add(effect.item_id, pcm.tobytes(), pcm.itemsize)
         utterance = self._new_utterance()
         utterance.push(pcm)
         try:
@@ -286,7 +304,8 @@ class Runner:
 
     def _close_utterance(self, effect: e.CloseUtterance) -> None:
         self._ear.stop(effect.item_id)
-        self._audio[effect.item_id] = bytearray(self._ear.slice(effect.start, effect.end).tobytes())
+        pcm = self._ear.slice(effect.start, effect.end)
+        self._recordings.add(effect.item_id, pcm.tobytes(), pcm.itemsize)
         self._ear.drop_before(effect.end)
         self._spawn(self._retire(effect.item_id))
 
@@ -303,9 +322,9 @@ class Runner:
 
     def _drop_audio(self, effect: e.DropAudio) -> None:
         if effect.end is None:
-            self._audio.pop(effect.item_id, None)
-        elif effect.item_id in self._audio:
-            del self._audio[effect.item_id][effect.end * self._session.config.output_format.width :]
+            self._recordings.drop(effect.item_id)
+        else:
+            self._recordings.cut(effect.item_id, effect.end)
 
     # --------------------------------------------------------------------------------------- speaking
 

@@ -30,6 +30,7 @@ _log = logging.getLogger(__name__)
 PATHS = ("/v1/realtime", "/realtime", "/openai/v1/realtime", "/openai/realtime")
 """The API's own path, and where clients with another idea of the base URL look for it."""
 _DOOR = "realtime"
+_MODEL = "kammerton"
 _SUBPROTOCOL = "realtime"
 _SESSION_S = 3600
 _INTERNAL_ERROR, _TRY_AGAIN_LATER, _GOING_AWAY, _NO_ACCESS = 1011, 1013, 1001, 3000
@@ -58,7 +59,7 @@ def router(
     """The WebSocket route under each of PATHS."""
     routes = APIRouter()
 
-    async def realtime(websocket: WebSocket, model: str = "kammerton", intent: str = "") -> None:
+    async def realtime(websocket: WebSocket, model: str = "", deployment: str = "", intent: str = "") -> None:
         try:
             gate.check_origin(websocket)
         except AccessError as error:
@@ -71,7 +72,8 @@ def router(
             with grant.session(), admission.admit():
                 config = transcribing(settings.config) if intent == "transcription" else settings.config
                 started = replace(settings, config=grant.config or config)
-                await _Connection(websocket, engines, started, observer, model, grant).serve()
+                shown = model or deployment or _MODEL
+                await _Connection(websocket, engines, started, observer, shown, grant).serve()
         except AccessError as error:
             # Told on the open socket: clients retry what is refused before the upgrade.
             await _refuse(websocket, _NO_ACCESS, e.Error(error.code, str(error)))
@@ -84,7 +86,9 @@ def router(
     return routes
 
 
-def _limit_error(error: CapacityError) -> e.Error:
+def _limit_error(error: BaseException) -> e.Error:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
     return e.Error("rate_limit_exceeded", str(error), type="rate_limit_error")
 
 
@@ -97,7 +101,7 @@ async def _refuse(websocket: WebSocket, code: int, error: e.Error) -> None:
         for frame in RealtimeCodec("", 0).encode(error):
             await websocket.send_text(frame.decode())
         await websocket.close(code, f"{error.type}.{error.code}")
-    except WebSocketDisconnect:
+    except (RuntimeError, WebSocketDisconnect):
         _log.debug("the client had left already")
 
 
@@ -117,7 +121,6 @@ class _Connection:
         self._websocket = websocket
         self._observer = observer
         self._grant = grant
-        self._used_up: CapacityError | None = None
         self._formats: dict[str, e.AudioFormat] = {}
         session = Session(new_id("sess"), settings.config, new_id, policy=settings.policy)
         self._codec = codec_for(websocket, RealtimeCodec(model, int(wall_clock()) + _SESSION_S))
@@ -128,26 +131,24 @@ class _Connection:
         self._observer.session_opened(_DOOR)
         started = time.monotonic()
         outcome = "completed"
-        reader = asyncio.create_task(self._read())
         try:
-            async with asyncio.timeout(_SESSION_S):
-                await self._runner.run()
-            if self._used_up is not None:
-                outcome = "limited"
-                await _refuse(self._websocket, _TRY_AGAIN_LATER, _limit_error(self._used_up))
+            async with asyncio.timeout(_SESSION_S), asyncio.TaskGroup() as both:
+                both.create_task(self._runner.run())
+                both.create_task(self._read())
         except* WebSocketDisconnect:
             pass
+        except* CapacityError as used_up:
+            outcome = "limited"
+            await _refuse(self._websocket, _TRY_AGAIN_LATER, _limit_error(used_up.exceptions[0]))
         except* TimeoutError:
             outcome = "expired"
             message = f"Your session hit the maximum duration of {_SESSION_S // 60} minutes."
-            await self.send(e.Error("session_expired", message))
-            await self._websocket.close(_GOING_AWAY, "invalid_request_error.session_expired")
+            await _refuse(self._websocket, _GOING_AWAY, e.Error("session_expired", message))
         except* Exception:
             outcome = "failed"
             _log.exception("session ended by a bug")
             await self._close(_INTERNAL_ERROR)
         finally:
-            reader.cancel()
             self._observer.session_closed(_DOOR, outcome, time.monotonic() - started)
 
     async def _close(self, code: int) -> None:
@@ -158,26 +159,22 @@ class _Connection:
 
     async def _read(self) -> None:
         """Frames are taken as soon as the socket is open: most clients do not wait for session.created."""
-        try:
-            while (message := await self._websocket.receive())["type"] == "websocket.receive":
-                frame = message.get("text")
-                decoded = self._codec.decode(message["bytes"] if frame is None else frame, self._runner.position)
-                audio = decoded.audio if isinstance(decoded, AudioAppend | e.CreateItem) else None
-                self._grant.heard(_seconds(audio or b"", self._codec.input_format))
-                if isinstance(decoded, AudioAppend):
-                    await self._runner.append(decoded.audio)
-                else:
-                    await self._runner.receive(decoded)
-        except CapacityError as error:
-            self._used_up = error
-        finally:
-            await self._runner.stop()
+        while (message := await self._websocket.receive())["type"] == "websocket.receive":
+            frame = message.get("text")
+            decoded = self._codec.decode(message["bytes"] if frame is None else frame, self._runner.position)
+            audio = decoded.audio if isinstance(decoded, AudioAppend | e.CreateItem) else None
+            self._grant.heard(_seconds(audio or b"", self._codec.input_format))
+            if isinstance(decoded, AudioAppend):
+                await self._runner.append(decoded.audio, decoded.event_id)
+            else:
+                await self._runner.receive(decoded)
+        raise WebSocketDisconnect(message["code"])
 
     async def send(self, event: e.Event) -> None:
         """See ``Peer``."""
         match event:
             case e.ItemRetrieved():
-                frames = [self._codec.encode_retrieved(event.item, self._runner.audio(event.item))]
+                frames = [await asyncio.to_thread(self._retrieved, event.item)]
             case e.ResponseDone():
                 self._formats.pop(event.response.id, None)
                 timings = self._runner.timings(event.response.id)
@@ -192,6 +189,10 @@ class _Connection:
                 frames = self._codec.encode(event)
         for frame in frames:
             await self._websocket.send_text(frame.decode())
+
+    def _retrieved(self, item: e.Item) -> bytes:
+        """Minutes of audio take a while to convert and to write."""
+        return self._codec.encode_retrieved(item, self._runner.audio(item))
 
     async def clear_playout(self, item_id: str) -> None:
         """See ``Peer``. On a WebSocket the client holds the audio and stops it itself."""

@@ -103,9 +103,48 @@ async def test_silence_is_let_go_of(vad: SileroVad):
     ear = Ear(vad)
     for second in range(90):
         await ear.receive(silence(1.0, 24_000).tobytes(), AudioFormat.PCM, float(second))
+        await ear.judge(wanted=False)
         ear.forget_idle()
     assert len(ear.slice(0, ear.position)) <= 31 * 16_000
     assert len(ear.slice(ear.position - 16_000, ear.position)) == 16_000
+
+
+async def test_who_is_far_ahead_of_the_detector_waits_for_it(vad: SileroVad):
+    ear = Ear(vad)
+    for _ in range(11):
+        await ear.receive(silence(1.0, 24_000).tobytes(), AudioFormat.PCM, 0.0)
+    next_ = asyncio.create_task(ear.receive(silence(1.0, 24_000).tobytes(), AudioFormat.PCM, 0.0))
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert not next_.done()
+    assert abs(ear.position - 11 * 16_000) <= 32
+    await ear.judge(wanted=True)
+    await next_
+    assert abs(ear.position - 12 * 16_000) <= 32
+
+
+async def test_single_samples_are_gathered_and_none_is_lost(vad: SileroVad):
+    ear, notebook = Ear(vad), Notebook()
+    ramp = np.arange(1000, dtype=np.int16)
+    await ear.receive(ramp[:24].tobytes(), AudioFormat.PCM, 0.0)
+    ear.open("item_1", notebook, 0)
+    pushes = []
+    notebook.push = lambda pcm: pushes.append(pcm)  # type: ignore[method-assign]
+    for sample in ramp[24:]:
+        await ear.receive(sample.tobytes(), AudioFormat.PCM, 0.0)
+    assert abs(ear.position - 666) <= 32
+    assert len(pushes) <= 5
+    assert abs(len(ear.slice(0, ear.position)) - ear.kept) <= 2
+
+
+async def test_a_new_format_in_the_middle_does_not_move_the_clock(vad: SileroVad):
+    ear = Ear(vad)
+    for number in range(40):
+        wire = AudioFormat.PCM if number % 2 else AudioFormat.PCMU
+        judging = asyncio.create_task(ear.judge(wanted=True))
+        await asyncio.sleep(0)
+        await ear.receive(bytes(4_801 * wire.width), wire, 0.0)
+        assert all(fact.position <= ear.position for fact in await judging)
 
 
 async def test_it_is_known_when_a_sample_came(vad: SileroVad):
