@@ -31,13 +31,13 @@ from server.telemetry.logs import log_events
 from server.telemetry.metrics import Metrics
 from server.transports import audio, chat, client_secrets, openai_realtime, status, web
 from server.transports.auth import Gate
+from server.transports.bounded_websocket import bounded
 from server.transports.status import ModelEntry
 
 _log = logging.getLogger(__name__)
 
 _MAX_FRAME = 32 * 1024 * 1024
 """Over the largest append that a client may send (15 MiB of base64), so that a larger one is answered, not cut off."""
-_PING_S = 20.0
 _DRAIN_S = 5
 
 
@@ -62,9 +62,12 @@ def serve(settings: Settings) -> None:
         _log.info("listening", extra={"address": address, "profile": resolved.name, "why": resolved.reason})
         config = uvicorn.Config(
             build(settings, engines, resolved, keys, open_metrics=not listening.exposed(listener)),
-            ws="websockets-sansio",
+            # Of uvicorn's two HTTP parsers the one that bounds the length of headers.
+            http="h11",
+            ws=bounded(stalled_s=settings.server.stalled_s, unsent_bytes=settings.server.unsent_kib * 1024),
             ws_max_size=_MAX_FRAME,
-            ws_ping_interval=_PING_S,
+            ws_ping_interval=settings.server.ping_s,
+            ws_ping_timeout=settings.server.ping_s,
             ws_per_message_deflate=False,
             timeout_graceful_shutdown=_DRAIN_S,
             log_config=None,

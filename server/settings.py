@@ -57,6 +57,21 @@ class ServerSettings(_Group):
     host: str = Field(default="127.0.0.1", min_length=1, description="Address to listen on; 0.0.0.0 for all.")
     port: int = Field(default=8080, ge=0, le=65535, description="TCP port; 0 takes a free one.")
     max_sessions: int = Field(default=32, ge=1, description="Sessions at once; the next one is refused with 1013.")
+    ping_s: float = Field(
+        default=20,
+        ge=1,
+        le=600,
+        description="Seconds between pings, and for an answer to one; then it closes with 1011.",
+    )
+    stalled_s: float = Field(
+        default=30,
+        ge=1,
+        le=600,
+        description="A client that takes nothing of what is sent for so long is cut off (1008).",
+    )
+    unsent_kib: int = Field(
+        default=256, ge=64, le=65_536, description="KiB that may wait for a client before its session is held back."
+    )
 
 
 class AuthSettings(_Group):
