@@ -26,9 +26,15 @@ from server.transports.wire_session import read_session
 MAX_APPEND = 15 * 1024 * 1024
 """Characters of base64 in one append. A door must let longer frames in, so that they can be answered."""
 
+_MAX_EVENT = 4 * 1024 * 1024
+"""Characters of an event without audio: more words than any model here can read."""
+_LARGE, _MAX_VALUES = 256 * 1024, 200_000
+"""From this size on, a frame's values are counted before it is parsed: ``[[],[],...`` takes 30 times its size."""
 _MAX_EVENT_ID = 512
 _MAX_INT = 2**53 - 1
 _APPEND = "input_audio_buffer.append"
+_CREATE_ITEM = "conversation.item.create"
+_WITH_AUDIO = (_APPEND, _CREATE_ITEM)
 _CLEAR_OUTPUT = "output_audio_buffer.clear"
 _BASE62 = string.digits + string.ascii_letters
 
@@ -65,13 +71,15 @@ class RealtimeCodec:
             fields = parsed(frame)
         except ClientError as error:
             return ev.InvalidEvent(None, error.code, error.message, error.param)
-        return self.read(fields, position)
+        return self.read(fields, position, len(frame))
 
-    def read(self, fields: Fields, position: int) -> ev.Input | AudioAppend:
-        """``decode``, for an event that is parsed already."""
+    def read(self, fields: Fields, position: int, size: int) -> ev.Input | AudioAppend:
+        """``decode``, for an event that is parsed already. size: characters of its frame."""
         event_id: str | None = None
         try:
             event_id = fields.text("event_id", _MAX_EVENT_ID)
+            if size > _MAX_EVENT and fields.values.get("type") not in _WITH_AUDIO:
+                raise ClientError("invalid_event", f"The event is {size} characters long; the limit is {_MAX_EVENT}.")
             if fields.values.get("type") == _APPEND:
                 return AudioAppend(event_id, self._audio(fields))
             return self._reader(fields)(self, fields, event_id, position)
@@ -179,7 +187,7 @@ _READERS: Mapping[str, _Reader] = {
     "session.update": RealtimeCodec._update,
     "input_audio_buffer.commit": RealtimeCodec._commit,
     "input_audio_buffer.clear": RealtimeCodec._clear,
-    "conversation.item.create": RealtimeCodec._create_item,
+    _CREATE_ITEM: RealtimeCodec._create_item,
     "conversation.item.retrieve": RealtimeCodec._retrieve_item,
     "conversation.item.delete": RealtimeCodec._delete_item,
     "conversation.item.truncate": RealtimeCodec._truncate_item,
@@ -192,6 +200,8 @@ def parsed(frame: str | bytes) -> Fields:
     """The JSON object in a frame. Raises ClientError for anything else."""
     if isinstance(frame, bytes):
         raise ClientError("invalid_event", "Binary frames are not accepted: send each event as JSON in a text frame.")
+    if len(frame) > _LARGE and sum(map(frame.count, ",[{")) > _MAX_VALUES:
+        raise ClientError("invalid_event", f"A frame of this size may have at most {_MAX_VALUES} values.")
     try:
         values = orjson.loads(frame)
     except orjson.JSONDecodeError as error:

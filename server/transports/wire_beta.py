@@ -57,7 +57,7 @@ class Dialect(Codec, Protocol):
 
     @property
     def input_format(self) -> ev.AudioFormat: ...
-    def read(self, fields: Fields, position: int) -> ev.Input | AudioAppend: ...
+    def read(self, fields: Fields, position: int, size: int) -> ev.Input | AudioAppend: ...
     def encode_retrieved(self, item: ev.Item, audio: bytes | None) -> bytes: ...
     def encode_done(self, event: ev.ResponseDone, timings_ms: Mapping[str, Any] | None) -> bytes: ...
 
@@ -90,13 +90,13 @@ class UndecidedCodec:
     def decode(self, frame: str | bytes, position: int) -> ev.Input | AudioAppend:
         return self._codec.decode(frame, position) if self._decided else _decode(self, frame, position)
 
-    def read(self, fields: Fields, position: int) -> ev.Input | AudioAppend:
+    def read(self, fields: Fields, position: int, size: int) -> ev.Input | AudioAppend:
         kind, session = fields.values.get("type"), fields.values.get("session")
         if kind in ("session.update", "transcription_session.update") and isinstance(session, dict):
             self._decided = True
             if "type" not in session:
                 self._codec = BetaCodec(self._ga)
-        return self._codec.read(fields, position)
+        return self._codec.read(fields, position, size)
 
     def encode(self, event: ev.Event) -> list[bytes]:
         return self._codec.encode(event)
@@ -121,7 +121,7 @@ class BetaCodec:
     def decode(self, frame: str | bytes, position: int) -> ev.Input | AudioAppend:
         return _decode(self, frame, position)
 
-    def read(self, fields: Fields, position: int) -> ev.Input | AudioAppend:
+    def read(self, fields: Fields, position: int, size: int) -> ev.Input | AudioAppend:
         changed: Json
         match fields.values:
             case {"type": "session.update", "session": dict(session)}:
@@ -134,7 +134,7 @@ class BetaCodec:
                 changed = {"item": _ga_item(item)}
             case _:
                 changed = {}
-        return self._ga.read(Fields({**fields.values, **changed}), position)
+        return self._ga.read(Fields({**fields.values, **changed}), position, size)
 
     def encode(self, event: ev.Event) -> list[bytes]:
         match event:
@@ -159,7 +159,7 @@ def _decode(codec: Dialect, frame: str | bytes, position: int) -> ev.Input | Aud
         fields = parsed(frame)
     except ClientError as error:
         return ev.InvalidEvent(None, error.code, error.message, error.param)
-    return codec.read(fields, position)
+    return codec.read(fields, position, len(frame))
 
 
 # ---------------------------------------------------------------------------------- from the client

@@ -24,6 +24,7 @@ MAX_ID = 64
 """Characters of an id that a client may choose."""
 
 _MAX_PARTS = 256
+_MAX_TEXT = 1024 * 1024
 _MAX_INPUT_ITEMS = 4096
 _MAX_METADATA, _MAX_KEY, _MAX_VALUE = 16, 64, 512
 
@@ -58,7 +59,7 @@ def read_item(item: Fields, new_id: Callable[[str], str], *, hears: bool = False
         call_id = item.text("call_id", MAX_ID) or new_id("call")
         return Item(item_id, kind, done, call_id=call_id, name=name, arguments=_read_arguments(item))
     call_id = item.needed("call_id", item.text("call_id", MAX_ID))
-    return Item(item_id, kind, done, call_id=call_id, output=item.needed("output", item.text("output")))
+    return Item(item_id, kind, done, call_id=call_id, output=item.needed("output", item.text("output", _MAX_TEXT)))
 
 
 def audio_part(item: Fields) -> Fields | None:
@@ -80,8 +81,8 @@ def _read_part(part: Fields, role: str, hears: bool) -> ContentPart:
         part.reject("type", _REFUSED[kind])
     kind = part.needed("type", part.choice("type", _PARTS[role]))
     if kind != "input_audio":
-        return ContentPart(kind, part.needed("text", part.text("text")))
-    audio, transcript = part.text("audio"), part.text("transcript")
+        return ContentPart(kind, part.needed("text", part.text("text", _MAX_TEXT)))
+    audio, transcript = part.text("audio"), part.text("transcript", _MAX_TEXT)
     if transcript is None and hears:
         part.needed("audio", audio)
     elif transcript is None:
@@ -91,7 +92,7 @@ def _read_part(part: Fields, role: str, hears: bool) -> ContentPart:
 
 def _read_arguments(item: Fields) -> str:
     """Arguments go into the model's prompt as JSON, so one bad call would spoil every answer after it."""
-    arguments = item.needed("arguments", item.text("arguments")).strip() or "{}"
+    arguments = item.needed("arguments", item.text("arguments", _MAX_TEXT)).strip() or "{}"
     try:
         valid = isinstance(orjson.loads(arguments), dict)
     except orjson.JSONDecodeError:

@@ -186,6 +186,8 @@ def _read_tool(fields: Fields) -> Tool:
     if not _NAME.fullmatch(name):
         fields.reject("name", "must be 1 to 64 letters, digits, '_' or '-'.")
     parameters = fields.object("parameters")
+    if parameters is not None:
+        parameters.object("properties")
     return Tool(name, fields.text("description") or "", parameters.values if parameters else _NO_PARAMETERS)
 
 
