@@ -20,6 +20,7 @@ from models.base import Priority
 from models.batching import Batcher
 from models.stt.decoding import Decoded, DecodeRequest
 from models.stt.faster_whisper import FasterWhisper
+from models.stt.pieces import Hearing
 from models.stt.utterance import WhisperUtterance
 from tests.models.speech import silence, speak
 
@@ -204,3 +205,32 @@ async def test_settled_words_stay_when_the_rest_is_not_believed(engine: FasterWh
     assert (third.text, third.stable) == ("I would like to", "I would like to")
     turn.push(SPEECH[3 * STEP : 4 * STEP])
     assert (await turn.final()).text == "I would like to"
+
+
+async def test_a_long_recording_stands_in_the_queues_like_any_other_caller(
+    engine: FasterWhisper, decoder: Decoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listened: list[int] = []
+    waiting: list[int] = [0]
+    listen, submit = Hearing.listen, decoder.queue.submit
+
+    def measured(hearing: Hearing, position: int) -> None:
+        before = hearing._mel.samples
+        listen(hearing, position)
+        listened.append(hearing._mel.samples - before)
+
+    async def counted(request: DecodeRequest, priority: Priority = Priority.CONFIRMED) -> Decoded:
+        waiting.append(waiting[-1] + 1)
+        decoded = await submit(request, priority)
+        waiting.append(waiting[-1] - 1)
+        return decoded
+
+    monkeypatch.setattr(Hearing, "listen", measured)
+    monkeypatch.setattr(decoder.queue, "submit", counted)
+    sentence = np.concatenate((speak("When do you close on Tuesday?"), silence(0.5)))
+    decoder.texts = ["when do you close"] * 60
+    heard = await utterance(engine, np.concatenate([sentence] * 40)).final()
+    assert heard.text.lower().count("when do you close") > 10
+    assert len(listened) > 5
+    assert max(listened) <= 10 * 16_000
+    assert max(waiting) == 4
