@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
@@ -66,8 +67,39 @@ def log_events(session_id: str, input: Input, outputs: Sequence[Output]) -> None
             case ResponseDone():
                 _log_response(session_id, output)
             case Error():
-                detail = {"session": session_id, "code": output.code, "param": output.param}
-                logger.warning("client error", extra=detail)
+                _log_client_error(session_id, output)
+
+
+class Allowance:
+    """How many of one kind of line there may be: a burst, then so many a second. clock: seconds."""
+
+    def __init__(self, burst: int, per_second: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._burst, self._rate, self._clock = burst, per_second, clock
+        self._left, self._since = float(burst), clock()
+        self._omitted = 0
+
+    def take(self) -> int | None:
+        """For one line: None when it is to be left out, else how many were left out before it."""
+        now = self._clock()
+        self._left = min(self._burst, self._left + (now - self._since) * self._rate)
+        self._since = now
+        if self._left < 1:
+            self._omitted += 1
+            return None
+        self._left -= 1
+        omitted, self._omitted = self._omitted, 0
+        return omitted
+
+
+_client_errors = Allowance(burst=100, per_second=5)
+"""One client can send thousands of bad events a second: they must not fill the disk. The metrics count them all."""
+
+
+def _log_client_error(session_id: str, error: Error) -> None:
+    omitted = _client_errors.take()
+    if omitted is not None:
+        detail = {"session": session_id, "code": error.code, "param": error.param, "omitted": omitted or None}
+        logger.warning("client error", extra=detail)
 
 
 def _log_response(session_id: str, event: ResponseDone) -> None:

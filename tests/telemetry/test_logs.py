@@ -29,7 +29,7 @@ from server.core.events import (
     TranscriptionCompleted,
 )
 from server.settings import LogSettings
-from server.telemetry.logs import configure, log_events
+from server.telemetry.logs import Allowance, configure, log_events
 
 
 @pytest.fixture(autouse=True)
@@ -158,3 +158,13 @@ def test_frames_and_deltas_leave_no_trace() -> None:
     assert (
         logged(LogSettings(level="debug"), lambda: log_events("sess_1", InputClock(0), [SpeechStarted("i", 0)])) == []
     )
+
+
+def test_a_flood_of_one_kind_of_line_is_cut_down_and_counted():
+    now = 0.0
+    allowance = Allowance(burst=3, per_second=2, clock=lambda: now)
+    assert [allowance.take() for _ in range(10)] == [0, 0, 0, *[None] * 7]
+    now = 1.0
+    assert [allowance.take() for _ in range(3)] == [7, 0, None]
+    now = 100.0
+    assert [allowance.take() for _ in range(4)] == [1, 0, 0, None]
