@@ -31,6 +31,7 @@ from server.telemetry.logs import log_events
 from server.telemetry.metrics import Metrics
 from server.transports import audio, chat, client_secrets, openai_realtime, status, web
 from server.transports.auth import Gate
+from server.transports.base import DoorSettings
 from server.transports.bounded_websocket import bounded
 from server.transports.status import ModelEntry
 
@@ -120,7 +121,7 @@ def build(
         return waiting_for.get("engines")
 
     app = FastAPI(title="Kammerton", version=version, lifespan=lifespan, docs_url=None, redoc_url=None)
-    door = openai_realtime.RealtimeSettings(
+    door = DoorSettings(
         config=SessionConfig(
             instructions=settings.agent.instructions,
             voice=settings.agent.voice,

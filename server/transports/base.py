@@ -1,11 +1,33 @@
-"""What a wire dialect is: bytes to Inputs, Events to bytes, and nothing else."""
+"""What all doors share: what a wire dialect is (bytes to Inputs, Events to bytes, and nothing else), and what a door
+starts a Session with."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
-from server.core.events import Event, Input
+from server.core.events import Event, Input, SessionConfig
+from server.core.turns import TurnPolicy
+from server.runtime.runner import Tap
+from server.runtime.stages import StageObserver
+
+
+class SessionObserver(StageObserver, Protocol):
+    """Who counts sessions and stages."""
+
+    def session_opened(self, door: str) -> None: ...
+    def session_closed(self, door: str, outcome: str, seconds: float) -> None: ...
+    def session_refused(self, door: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class DoorSettings:
+    """What every session of a door starts with."""
+
+    config: SessionConfig
+    policy: TurnPolicy
+    taps: Sequence[Tap] = field(default=())
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,21 +5,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Protocol
+from collections.abc import Callable
+from dataclasses import replace
 
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 
 from server.core import events as e
 from server.core.session import Session
-from server.core.turns import TurnPolicy
 from server.errors import AccessError, CapacityError
 from server.runtime.admission import Admission
-from server.runtime.runner import Engines, Runner, Tap
-from server.runtime.stages import StageObserver
+from server.runtime.runner import Engines, Runner
 from server.transports.auth import Gate, Grant
-from server.transports.base import AudioAppend
+from server.transports.base import AudioAppend, DoorSettings, SessionObserver
 from server.transports.rest import error_response
 from server.transports.wire import RealtimeCodec, new_id
 from server.transports.wire_beta import codec_for
@@ -36,25 +33,8 @@ _SESSION_S = 3600
 _INTERNAL_ERROR, _TRY_AGAIN_LATER, _GOING_AWAY, _NO_ACCESS = 1011, 1013, 1001, 3000
 
 
-class SessionObserver(StageObserver, Protocol):
-    """Who counts sessions and stages."""
-
-    def session_opened(self, door: str) -> None: ...
-    def session_closed(self, door: str, outcome: str, seconds: float) -> None: ...
-    def session_refused(self, door: str) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class RealtimeSettings:
-    """What every session of this door starts with."""
-
-    config: e.SessionConfig
-    policy: TurnPolicy
-    taps: Sequence[Tap] = field(default=())
-
-
 def router(
-    engines: Engines, settings: RealtimeSettings, admission: Admission, observer: SessionObserver, gate: Gate
+    engines: Engines, settings: DoorSettings, admission: Admission, observer: SessionObserver, gate: Gate
 ) -> APIRouter:
     """The WebSocket route under each of PATHS."""
     routes = APIRouter()
@@ -112,7 +92,7 @@ class _Connection:
         self,
         websocket: WebSocket,
         engines: Engines,
-        settings: RealtimeSettings,
+        settings: DoorSettings,
         observer: SessionObserver,
         model: str,
         grant: Grant,
