@@ -32,7 +32,6 @@ _NOT_SENT: Mapping[str, str] = {
     "conversation.item.created": "an old name of `conversation.item.added`; sent in the beta dialect",
     "conversation.item.input_audio_transcription.segment": "for models that tell speakers apart; none is here",
     "input_audio_buffer.dtmf_event_received": "for SIP only",
-    "rate_limits.updated": "not sent: there is no quota of tokens or requests to tell of",
     **{f"output_audio_buffer.{step}": _NO_BUFFER for step in ("started", "stopped", "cleared")},
     **{f"mcp_list_tools.{step}": _NO_MCP for step in ("in_progress", "completed", "failed")},
     **{f"response.mcp_call.{step}": _NO_MCP for step in ("in_progress", "completed", "failed")},
@@ -102,6 +101,8 @@ def _overview(clients: Mapping[str, Any], letters: Mapping[str, str]) -> Iterato
     rows = ((f"`{kind}`", "sent" if kind in sent else _NOT_SENT[kind], by("received", kind)) for kind in theirs)
     yield from _table(("Event", "", "Received by"), rows)
     yield "`response.done` has one field more than the API: `response.kammerton.timings_ms`, the times of its stages.\n"
+    yield "`rate_limits.updated` is sent behind `response.done` where the key has minutes of audio a day: as `tokens`,"
+    yield "one of them for 100 ms of audio. Without such a limit there is nothing to tell.\n"
 
 
 def _refusal(kind: str) -> str:

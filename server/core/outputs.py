@@ -261,6 +261,23 @@ class FunctionArgumentsDone:
     arguments: str
 
 
+@dataclass(frozen=True, slots=True)
+class RateLimit:
+    """name: requests or tokens. reset_s: seconds until ``remaining`` is ``limit`` again."""
+
+    name: str
+    limit: int
+    remaining: int
+    reset_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimits:
+    """``rate_limits.updated``: what is left of a key's limits. Told by the door, which knows them."""
+
+    limits: tuple[RateLimit, ...]
+
+
 Event = (
     SessionCreated
     | SessionUpdated
@@ -292,4 +309,5 @@ Event = (
     | OutputTranscriptDone
     | FunctionArgumentsDelta
     | FunctionArgumentsDone
+    | RateLimits
 )

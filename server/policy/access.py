@@ -39,6 +39,11 @@ class Grant:
         """See ``Meter.spoken``."""
         self.meter.spoken(seconds)
 
+    @property
+    def audio_left(self) -> tuple[float, float, float] | None:
+        """See ``Meter.audio_left``."""
+        return self.meter.audio_left
+
     def issue(self, config: SessionConfig, seconds: int, size: int) -> tuple[str, int]:
         """A client secret of this key: its text, and when it expires in Unix seconds. Raises CapacityError."""
         token, secret = self.secrets.issue(self.issuer, config, seconds, size)

@@ -30,6 +30,16 @@ class Meter:
         self._day = 0
         self._seconds = 0.0
 
+    @property
+    def audio_left(self) -> tuple[float, float, float] | None:
+        """Seconds of audio a day, those left of them today, and seconds until there are all again. None without a
+        limit."""
+        if self.audio_minutes_a_day is None:
+            return None
+        self.spoken(0.0)
+        limit = self.audio_minutes_a_day * 60
+        return limit, max(0.0, limit - self._seconds), _DAY_S - self._clock() % _DAY_S
+
     @contextmanager
     def session(self) -> Iterator[None]:
         """Hold one of the key's sessions. Raises CapacityError when there is none, or the day's audio is used up."""

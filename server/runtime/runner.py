@@ -39,7 +39,8 @@ _PARTIAL_EVERY_S = 0.6
 _HIDDEN_PARTIAL_EVERY_S = 4.0
 """Nobody sees the words: decode now and then all the same, so that a long turn has little left to do at its end."""
 
-Tap = Callable[[str, e.Input, Sequence[e.Output]], None]
+Tap = Callable[[str, e.Input | None, Sequence[e.Output]], None]
+"""Sees a session's id, what happened (None: it was opened) and what it did about it."""
 
 
 class Engines(Protocol):
@@ -153,18 +154,20 @@ class Runner:
         try:
             async with self._group:
                 self._spawn(self._judge())
-                await self._carry_out(self._session.open())
+                await self._carry_out(self._tapped(None, self._session.open()))
                 while True:
                     fact = await self._inbox.get()
                     if isinstance(fact, asyncio.Event):
                         fact.set()
                         continue
-                    outputs = self._session.handle(fact)
-                    for tap in self._taps:
-                        tap(self._session.id, fact, outputs)
-                    await self._carry_out(outputs)
+                    await self._carry_out(self._tapped(fact, self._session.handle(fact)))
         finally:
             self._ear.close()
+
+    def _tapped(self, fact: e.Input | None, outputs: list[e.Output]) -> list[e.Output]:
+        for tap in self._taps:
+            tap(self._session.id, fact, outputs)
+        return outputs
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         return self._group.create_task(work)

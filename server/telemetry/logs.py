@@ -50,7 +50,7 @@ def configure(settings: LogSettings, stream: TextIO | None = None) -> None:
         logging.getLogger(chatty).setLevel(max(root.level, logging.WARNING))
 
 
-def log_events(session_id: str, input: Input, outputs: Sequence[Output]) -> None:
+def log_events(session_id: str, input: Input | None, outputs: Sequence[Output]) -> None:
     """The tap: what an operator wants to see of a session, never each frame or delta."""
     if isinstance(input, TranscriptFailed):
         logger.error("transcription failed", extra={"session": session_id, "reason": input.message})

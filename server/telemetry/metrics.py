@@ -71,7 +71,7 @@ class Metrics:
         for stage in STAGES:
             self._latency.labels(stage)
 
-    def __call__(self, session_id: str, input: Input, outputs: Sequence[Output]) -> None:
+    def __call__(self, session_id: str, input: Input | None, outputs: Sequence[Output]) -> None:
         if isinstance(input, TranscriptFailed):
             self._failures.labels("transcription").inc()
         elif isinstance(input, ResponseFailed):

@@ -42,6 +42,12 @@ class Grant(Protocol):
         """Count audio for the caller."""
         ...
 
+    @property
+    def audio_left(self) -> tuple[float, float, float] | None:
+        """Seconds of audio that the key has a day, those left, and seconds until there are all again; None without a
+        limit."""
+        ...
+
     def issue(self, config: SessionConfig, seconds: int, size: int) -> tuple[str, int]:
         """A client secret and when it expires, in Unix seconds. size: bytes of its configuration. Raises
         CapacityError."""

@@ -30,6 +30,8 @@ _DOOR = "realtime"
 _MODEL = "kammerton"
 _SUBPROTOCOL = "realtime"
 _SESSION_S = 3600
+_TOKEN_S = 0.1
+"""Audio is told in tokens of 100 ms: clients know limits of requests and of tokens, none of minutes."""
 _INTERNAL_ERROR, _TRY_AGAIN_LATER, _GOING_AWAY, _NO_ACCESS = 1011, 1013, 1001, 3000
 
 
@@ -158,7 +160,7 @@ class _Connection:
             case e.ResponseDone():
                 self._formats.pop(event.response.id, None)
                 timings = self._runner.timings(event.response.id)
-                frames = [self._codec.encode_done(event, timings.as_dict() if timings else None)]
+                frames = [self._codec.encode_done(event, timings.as_dict() if timings else None), *self._limits()]
             case e.ResponseCreated():
                 self._formats[event.response.id] = event.response.output_format
                 frames = self._codec.encode(event)
@@ -169,6 +171,15 @@ class _Connection:
                 frames = self._codec.encode(event)
         for frame in frames:
             await self._websocket.send_text(frame.decode())
+
+    def _limits(self) -> list[bytes]:
+        """rate_limits.updated, where the key has a limit. The real service sends it behind response.done, too."""
+        audio = self._grant.audio_left
+        if audio is None:
+            return []
+        limit_s, left_s, reset_s = audio
+        tokens = e.RateLimit("tokens", round(limit_s / _TOKEN_S), int(left_s / _TOKEN_S), round(reset_s, 3))
+        return self._codec.encode(e.RateLimits((tokens,)))
 
     def _retrieved(self, item: e.Item) -> bytes:
         """Minutes of audio take a while to convert and to write."""

@@ -79,6 +79,15 @@ def _not_transcribed(event: ev.TranscriptionFailed, _: Identity) -> Json:
     return {"error": {"type": "server_error", "code": "transcription_failed", "message": event.message}}
 
 
+def _limits(event: ev.RateLimits, _: Identity) -> Json:
+    names = ("name", "limit", "remaining")
+    return {
+        "rate_limits": [
+            {**{name: getattr(limit, name) for name in names}, "reset_seconds": limit.reset_s} for limit in event.limits
+        ]
+    }
+
+
 def _part_added(event: ev.ContentPartAdded, _: Identity) -> Json:
     return {"part": part_object(event.kind, "")}
 
@@ -119,6 +128,7 @@ _SHAPES: Mapping[type, _Shape] = {
     ev.OutputTranscriptDone: _Shape("response.output_audio_transcript.done", (*_PART, "transcript"), _ONE_PART),
     ev.FunctionArgumentsDelta: _Shape("response.function_call_arguments.delta", (*_PART, "call_id", "delta")),
     ev.FunctionArgumentsDone: _Shape("response.function_call_arguments.done", (*_PART, "call_id", "name", "arguments")),
+    ev.RateLimits: _Shape("rate_limits.updated", made=_limits),
 }
 
 

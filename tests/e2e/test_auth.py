@@ -191,6 +191,38 @@ async def test_a_session_ends_when_its_keys_audio_is_used_up(keyed: Keyed):
         await refused(socket, "rate_limit_exceeded", 1013, "rate_limit_error")
 
 
+async def test_what_is_left_of_a_keys_audio_is_told_behind_each_answer(keyed: Keyed):
+    key = keyed.file.create("told", audio_minutes_a_day=1)
+    async with keyed.sdk(key) as client, client.realtime.connect(model="kammerton") as connection:
+        spoken, told = 0, []
+        for _ in range(2):
+            await connection.response.create()
+            async for event in connection:
+                if event.type == "response.output_audio.delta":
+                    spoken += len(base64.b64decode(event.delta))
+                if event.type == "rate_limits.updated":
+                    told.append(event.rate_limits)
+                    break
+        (first_left,), (second_left,) = told
+        assert (first_left.name, first_left.limit) == ("tokens", 600)
+        assert second_left.remaining == int(600 - spoken / 4_800)
+        assert second_left.remaining < first_left.remaining < 600
+        assert 0 < second_left.reset_seconds <= 86_400
+
+
+async def test_a_key_without_such_a_limit_is_told_of_none(keyed: Keyed):
+    async with keyed.sdk(keyed.key) as client, client.realtime.connect(model="kammerton") as connection:
+        await connection.response.create(response={"output_modalities": ["text"]})
+        kinds = []
+        async for event in connection:
+            kinds.append(event.type)
+            if event.type == "response.done":
+                await connection.input_audio_buffer.clear()
+            if event.type == "input_audio_buffer.cleared":
+                break
+        assert kinds[-2:] == ["response.done", "input_audio_buffer.cleared"]
+
+
 async def test_spoken_answers_count_too(keyed: Keyed):
     key = keyed.file.create("listener", audio_minutes_a_day=0.02)
     async with keyed.sdk(key) as client, client.realtime.connect(model="kammerton") as connection:

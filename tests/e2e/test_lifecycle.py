@@ -48,6 +48,13 @@ async def test_the_stages_of_a_turn_are_in_the_metrics(server: Server):
     )
 
 
+async def test_the_log_tells_of_each_session(server: Server):
+    async with server.caller() as caller:
+        session = caller.of("session.created")[0].session.id
+        entries = [json.loads(line) for line in list(server.log)]
+        assert [entry["message"] for entry in entries if entry.get("session") == session] == ["session opened"]
+
+
 async def test_the_next_caller_over_the_limit_is_told_so():
     server = start(KAMMERTON_SERVER__MAX_SESSIONS="1")
     url = server.base_url.replace("http", "ws") + "/v1/realtime"

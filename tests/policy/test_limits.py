@@ -46,6 +46,18 @@ def test_an_answer_is_not_cut_but_nothing_comes_after_it() -> None:
         pass
 
 
+def test_what_is_left_falls_and_comes_back_at_midnight() -> None:
+    clock = Clock()
+    meter = Meter(audio_minutes_a_day=1, clock=clock)
+    assert Meter().audio_left is None
+    meter.spoken(45.0)
+    assert meter.audio_left == (60.0, 15.0, DAY - 100.0)
+    meter.spoken(45.0)
+    assert meter.audio_left == (60.0, 0.0, DAY - 100.0)
+    clock.now += DAY
+    assert meter.audio_left == (60.0, 60.0, DAY - 100.0)
+
+
 def test_the_next_day_begins_at_nothing() -> None:
     clock = Clock()
     meter = Meter(audio_minutes_a_day=1, clock=clock)

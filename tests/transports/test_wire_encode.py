@@ -126,6 +126,7 @@ EVENTS: list[ev.Event] = [
     ev.OutputTranscriptDelta("r", "i", 0, "x"),
     ev.OutputTranscriptDone("r", "i", 0, "x"),
     ev.FunctionArgumentsDelta("r", "i", 0, "c", "{"),
+    ev.RateLimits((ev.RateLimit("tokens", 600, 590, 12.5),)),
 ]
 
 
