@@ -38,6 +38,14 @@ class EngineError(VoiceError):
         self.retryable = retryable
 
 
+class ContextError(EngineError):
+    """The prompt is longer than the model can read. tokens: its length, None where the engine does not know it."""
+
+    def __init__(self, engine: str, message: str, *, tokens: int | None = None) -> None:
+        super().__init__(engine, message)
+        self.tokens = tokens
+
+
 class WeightsError(EngineError):
     """Weights are missing, incomplete or altered. The message names the file and the command that mends it."""
 

@@ -3,24 +3,26 @@
 VoiceError
 ├── ClientError      the peer sent something wrong: one ``error`` event, the session lives
 ├── EngineError      a model failed: that response fails, the session lives
+│   ├── ContextError     the prompt is longer than the model reads: tried again with less of it, HTTP 400
 │   └── WeightsError     weights missing or altered: the server does not start
 ├── PolicyError      not allowed by the operator: refused and audited
 │   └── AccessError      no right key, or a page of another origin: close code 3000, HTTP 401 or 403
 ├── CapacityError    a queue is full: HTTP 429, close code 1013
 └── SettingsError    a setting is wrong: one line, exit code 2
 
-Anything else that comes up is a bug: close code 1011, no detail to the peer. The three that engines raise are
+Anything else that comes up is a bug: close code 1011, no detail to the peer. Those that engines raise are
 written down in models/base.py, which imports nothing of the server.
 """
 
 from __future__ import annotations
 
-from models.base import CapacityError, EngineError, VoiceError, WeightsError
+from models.base import CapacityError, ContextError, EngineError, VoiceError, WeightsError
 
 __all__ = [
     "AccessError",
     "CapacityError",
     "ClientError",
+    "ContextError",
     "EngineError",
     "PolicyError",
     "SettingsError",

@@ -22,6 +22,7 @@ from models.base import (
     ChatDone,
     ChatMessage,
     ChatRequest,
+    ContextError,
     EngineError,
     Priority,
     TextDelta,
@@ -183,9 +184,8 @@ class CTranslate2Chat:
         ids = self._encode(text) + forced
         room = self.context - len(ids)
         if room < 1:
-            raise EngineError(
-                self.name, f"the prompt has {len(ids)} tokens, and {self.name} takes at most {self.context - 1}"
-            )
+            message = f"the prompt has {len(ids)} tokens, and {self.name} takes at most {self.context - 1}"
+            raise ContextError(self.name, message, tokens=len(ids))
         wanted = request.max_tokens or self._files.generation.get("max_new_tokens") or room
         run.opening = "<think>" if text.rstrip().endswith("<think>") else ""
         run.put(forced)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import re
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, replace
@@ -15,7 +16,7 @@ from typing import Any
 
 import httpx2
 
-from models.base import CapacityError, ChatDelta, ChatMessage, ChatRequest, EngineError, VoiceError
+from models.base import CapacityError, ChatDelta, ChatMessage, ChatRequest, ContextError, EngineError, VoiceError
 from models.llm.openai_answer import Answer
 from models.llm.openai_wire import Chunk, Dialect, Failure, error_message, has_chosen_tool, shown
 
@@ -25,6 +26,8 @@ _TAIL_S = 0.5
 _MAX_ERROR = 65_536
 _POOL = httpx2.Limits(max_connections=1000, max_keepalive_connections=200, keepalive_expiry=300)
 _FULL = (429, 503)
+_TOO_LONG = re.compile(r"context (length|size|window)|maximum model length", re.IGNORECASE)
+"""How servers say that a prompt does not fit; there is no status of its own for it."""
 _LOST = (httpx2.RemoteProtocolError, httpx2.ReadError, httpx2.WriteError)
 
 
@@ -210,6 +213,8 @@ class OpenAIChat:
             message = message.replace(self._key, "***")
         if status in _FULL:
             return CapacityError(f"{self.name} is full ({status}): {message}")
+        if status < 500 and _TOO_LONG.search(message):
+            return ContextError(self.name, f"{self.name} answered {status}: {message}")
         return self._error(f"answered {status}: {message}", retryable=status >= 500)
 
     def _failure(self, error: Exception, began: bool) -> VoiceError:

@@ -18,6 +18,7 @@ _ITEM_CHARACTERS = 24
 """What a chat template puts around a message."""
 _MIN_ANSWER_TOKENS = 256
 _AUTO_RETENTION = 0.8
+_UNKNOWN_EXCESS = 1.5
 
 
 class Economy:
@@ -32,6 +33,10 @@ class Economy:
         """A prompt of this many characters was this many tokens long."""
         if characters and tokens:
             self._tokens_per_character = tokens / characters
+
+    def exceeded(self, characters: int, tokens: int | None) -> None:
+        """A prompt of this many characters was too long; tokens None: the engine did not say how long."""
+        self.learn(characters, tokens or round(characters * self._tokens_per_character * _UNKNOWN_EXCESS))
 
     def fit(
         self, items: Sequence[Item], instructions: str, tools: Sequence[Tool], config: SessionConfig

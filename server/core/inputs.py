@@ -230,7 +230,17 @@ class ResponseFailed:
     message: str
 
 
-ResponseFact = ResponseText | ResponseAudio | ResponseToolCall | ResponseFinished | ResponseFailed
+@dataclass(frozen=True, slots=True)
+class ContextExceeded:
+    """Fact: nothing was generated, as the context is longer than the chat model can read. tokens: how long, None when
+    the engine does not say."""
+
+    response_id: str
+    message: str
+    tokens: int | None
+
+
+ResponseFact = ResponseText | ResponseAudio | ResponseToolCall | ResponseFinished | ResponseFailed | ContextExceeded
 
 
 @dataclass(frozen=True, slots=True)

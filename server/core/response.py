@@ -67,6 +67,8 @@ class Response:
         self._open: Item | None = None
         self._previous_id: str | None = None
         self.state = ResponseState.WAITING
+        self.said: Item | None = None
+        """What the caller said last, where it is no item of the conversation."""
         self.held: list[ResponseFact] = []
         """Facts about a prepared response, to be told when it is adopted."""
 
@@ -78,6 +80,11 @@ class Response:
     def default(self) -> bool:
         """Whether it belongs to the default conversation."""
         return self._conversation is not None
+
+    @property
+    def begun(self) -> bool:
+        """Whether any of it was generated."""
+        return self._open is not None or bool(self._output)
 
     def created(self) -> ResponseCreated:
         """The response becomes visible."""

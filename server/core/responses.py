@@ -159,7 +159,9 @@ class Responses:
         if response is None or response.state is ResponseState.WAITING:
             return []
         if response.state is ResponseState.PREPARED:
-            if isinstance(fact, e.ResponseFailed):
+            if isinstance(fact, e.ContextExceeded):
+                self._economy.exceeded(self._characters[response.id], fact.tokens)
+            if isinstance(fact, e.ResponseFailed | e.ContextExceeded):
                 return self.discard()
             response.held.append(fact)
             return []
@@ -178,6 +180,8 @@ class Responses:
                 return self._finish(response, status, view)
             case e.ResponseFailed():
                 return self._fail(response, fact.code, fact.message)
+            case e.ContextExceeded():
+                return self._shortened(response, fact)
 
     # ------------------------------------------------------------------------------------- internals
 
@@ -195,6 +199,15 @@ class Responses:
             return self._fail(response, "context_length_exceeded", message)
         response.state = ResponseState.STREAMING
         return [e.StartResponse(generation)]
+
+    def _shortened(self, response: Response, fact: e.ContextExceeded) -> list[e.Output]:
+        """The words had more tokens than words usually have: try again with as much as fits by what is known now."""
+        tried = self._characters[response.id]
+        self._economy.exceeded(tried, fact.tokens)
+        generation = None if response.begun else self._generation(response, response.said)
+        if generation is None or self._characters[response.id] >= tried:
+            return self._fail(response, "context_length_exceeded", fact.message)
+        return [e.StopResponse(response.id), e.StartResponse(generation)]
 
     def _adopt(self, response: Response) -> list[e.Output]:
         self._prepared = None
@@ -240,6 +253,7 @@ class Responses:
         expected = config.transcription.language if config.transcription else None
         instructions = config.instructions if overrides.instructions is None else overrides.instructions
         tools = config.tools if overrides.tools is None else overrides.tools
+        response.said = said
         new = [] if said is None else [said]
         if overrides.input is None:
             fitting = self._economy.fit([*conversation, *new], instructions, tools, config)

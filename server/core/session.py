@@ -62,6 +62,7 @@ class Session:
             e.ResponseToolCall: self._responses.fact,
             e.ResponseFinished: self._responses.fact,
             e.ResponseFailed: self._responses.fact,
+            e.ContextExceeded: self._responses.fact,
         }
 
     def open(self) -> list[e.Output]:

@@ -17,6 +17,7 @@ from models.base import (
     ChatMessage,
     ChatModel,
     ChatRequest,
+    ContextError,
     EngineError,
     Pcm16,
     Priority,
@@ -89,8 +90,11 @@ class Cascade:
                 group.create_task(self._speak(work))
         except* VoiceError as failures:
             error = failures.exceptions[0]
-            code = "engine_error" if isinstance(error, EngineError) else "server_overloaded"
-            await self._deliver(e.ResponseFailed(response_id, code, str(error)))
+            if isinstance(error, ContextError):
+                await self._deliver(e.ContextExceeded(response_id, str(error), error.tokens))
+            else:
+                code = "engine_error" if isinstance(error, EngineError) else "server_overloaded"
+                await self._deliver(e.ResponseFailed(response_id, code, str(error)))
         else:
             usage = e.TokenUsage(
                 input_text=work.usage.prompt, cached=work.usage.cached, output_text=work.usage.completion

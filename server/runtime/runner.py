@@ -338,7 +338,12 @@ class Runner:
         self._stopwatch.begin(generation.response_id, prepared=prepared)
         task = self._spawn(self._cascade.run(work))
         self._work[generation.response_id] = work, task
-        task.add_done_callback(lambda _: self._work.pop(generation.response_id, None))
+        task.add_done_callback(lambda _: self._ended(generation.response_id, task))
+
+    def _ended(self, response_id: str, task: asyncio.Task[None]) -> None:
+        """Its response may have been started anew already."""
+        if response_id in self._work and self._work[response_id][1] is task:
+            del self._work[response_id]
 
     def _adopt(self, response_id: str) -> None:
         self._stopwatch.adopted()

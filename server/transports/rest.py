@@ -17,7 +17,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive, Scope, Send
 
-from models.base import CapacityError, EngineError, VoiceError
+from models.base import CapacityError, ContextError, EngineError, VoiceError
 from server.errors import AccessError, ClientError, PolicyError
 from server.transports.wire_fields import MAX_DEPTH, Fields, too_deep
 
@@ -64,6 +64,8 @@ def error_response(error: Exception) -> Response:
             status = _STATUS.get(error.code, 400)
         case CapacityError():
             status, headers = 429, {"retry-after": "1"}
+        case ContextError():
+            status = 400
         case EngineError():
             # The official clients repeat a 503 by themselves unless they are told that it is of no use.
             status, headers = 503, {"x-should-retry": str(error.retryable).lower()}
@@ -82,6 +84,8 @@ def error_object(error: Exception) -> dict[str, Any]:
             kind, code, param = "invalid_request_error", error.code, error.param
         case CapacityError():
             kind, code = "rate_limit_error", "rate_limit_exceeded"
+        case ContextError():
+            kind, code, param = "invalid_request_error", "context_length_exceeded", "messages"
         case EngineError():
             _log.warning("a request failed", extra={"engine": error.engine, "error": message})
             code = "engine_error"

@@ -31,6 +31,7 @@ class Rules:
         self.sent: dict[str, int] = {}
         self.prepared: str | None = None
         self.working: set[str] = set()
+        self.stopped: set[str] = set()
         self.utterances: dict[str, str] = {}
         self.asked: list[tuple[str, int]] = []
         self.errors: list[e.Error] = []
@@ -55,10 +56,12 @@ class Rules:
                 assert output.response_id == self.prepared
                 self.prepared = None
             case e.StartResponse():
-                assert output.generation.response_id not in self.working
+                assert output.generation.response_id not in self.working - self.stopped
                 assert output.generation.response_id in self.responses, "work for an invisible response"
                 self.working.add(output.generation.response_id)
+                self.stopped.discard(output.generation.response_id)
             case e.StopResponse():
+                self.stopped.add(output.response_id)
                 if output.response_id == self.prepared:
                     self.prepared = None
             case e.OpenUtterance():

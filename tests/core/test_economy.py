@@ -114,3 +114,52 @@ def test_audio_that_comes_with_an_item_is_heard_before_it_is_answered():
     assert names(script.tell(e.CreateResponse(None))) == ["ResponseCreated"]
     assert "StartResponse" in names(script.heard("are you open"))
     assert script.last(e.StartResponse).generation.messages[-1].text == "are you open"
+
+
+def test_words_of_more_tokens_than_usual_are_tried_again_with_fewer_of_them():
+    script = Script(modality="text", context_tokens=1000)
+    for number in range(10):
+        text = "😀" * 100 + str(number)
+        item = e.Item("", e.ItemKind.MESSAGE, role="user", content=(e.ContentPart("input_text", text),))
+        script.tell(e.CreateItem(None, item, None))
+    script.tell(e.CreateResponse(None))
+    response = script.last(e.ResponseCreated).response.id
+    (first,) = script.all(e.StartResponse)
+    assert len(first.generation.messages) > 3
+    again = script.tell(e.ContextExceeded(response, "too long", 400 * len(first.generation.messages)))
+    assert names(again) == ["StopResponse", "StartResponse"]
+    messages = script.last(e.StartResponse).generation.messages
+    assert 1 <= len(messages) <= 2
+    assert messages[-1].text.endswith("9")
+    script.tell(e.ResponseText(response, "Nice."))
+    script.finished(response)
+    assert script.last(e.ResponseDone).response.status is e.ResponseStatus.COMPLETED
+
+
+def test_a_last_turn_that_does_not_fit_alone_fails_and_the_next_one_is_answered():
+    script = Script(modality="text", context_tokens=1000)
+    for text in ("x" * 50_000, "short"):
+        item = e.Item("", e.ItemKind.MESSAGE, role="user", content=(e.ContentPart("input_text", text),))
+        script.tell(e.CreateItem(None, item, None), e.CreateResponse(None))
+        generation = script.last(e.StartResponse).generation
+        if text != "short":
+            script.tell(e.ContextExceeded(generation.response_id, "too long", None))
+            done = script.last(e.ResponseDone).response
+            assert (done.status, done.error_code) == (e.ResponseStatus.FAILED, "context_length_exceeded")
+    assert [message.text for message in generation.messages] == ["short"]
+
+
+def test_an_answer_prepared_from_too_much_is_thrown_away_and_made_from_less():
+    script = Script(context_tokens=1000)
+    for _ in range(10):
+        item = e.Item("", e.ItemKind.MESSAGE, role="user", content=(e.ContentPart("input_text", "😀" * 100),))
+        script.tell(e.CreateItem(None, item, None))
+    script.speech()
+    script.silence(96)
+    script.heard("are you open")
+    prepared = script.last(e.PrepareResponse).generation
+    assert names(script.tell(e.ContextExceeded(prepared.response_id, "too long", 4000))) == ["StopResponse"]
+    script.silence(480)
+    started = script.last(e.StartResponse).generation
+    assert len(started.messages) < len(prepared.messages)
+    assert started.messages[-1].text == "are you open"

@@ -168,6 +168,10 @@ class AnyConversation(RuleBasedStateMachine):
         else:
             self.tell(e.ResponseFinished(self.response(pick), e.TokenUsage(), incomplete))
 
+    @rule(pick=PICK, tokens=st.sampled_from([None, 40, 4000]))
+    def does_not_fit(self, pick: int, tokens: int | None) -> None:
+        self.tell(e.ContextExceeded(self.response(pick), "too long", tokens))
+
     @rule(pick=PICK, samples=st.integers(0, 100_000))
     def played(self, pick: int, samples: int) -> None:
         self.tell(e.Played(self.item(pick), samples))

@@ -12,7 +12,17 @@ from typing import Any
 import httpx2
 import pytest
 
-from models.base import CapacityError, ChatDelta, ChatDone, ChatMessage, ChatRequest, EngineError, TextDelta, VoiceError
+from models.base import (
+    CapacityError,
+    ChatDelta,
+    ChatDone,
+    ChatMessage,
+    ChatRequest,
+    ContextError,
+    EngineError,
+    TextDelta,
+    VoiceError,
+)
 from models.llm.openai_chat import OpenAIChat, Timeouts, loopback_client
 from tests.models.chat_peer import HEAD, ChatPeer, Exchange, Script, says
 
@@ -216,6 +226,23 @@ async def test_a_full_server_is_told_apart(status: int):
     error, _ = await failure(refuses(status, {"error": {"message": "queue full"}}))
     assert isinstance(error, CapacityError)
     assert f"({status}): queue full" in str(error)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "This model's maximum context length is 4096 tokens. However, you requested 5000 tokens.",
+        "the request exceeds the available context size",
+        "The input (5000 tokens) is longer than the model's context length (4096 tokens).",
+    ],
+    ids=["OpenAI-and-vLLM", "llama.cpp", "SGLang"],
+)
+async def test_a_prompt_that_does_not_fit_is_told_apart(message: str):
+    error, _ = await failure(refuses(400, {"error": {"message": message}}))
+    assert isinstance(error, ContextError)
+    assert message in str(error)
+    other, _ = await failure(refuses(500, {"error": {"message": message}}))
+    assert not isinstance(other, ContextError)
 
 
 @pytest.mark.parametrize("status", [500, 502, 504])

@@ -19,6 +19,7 @@ from models.base import (
     ChatMessage,
     ChatModel,
     ChatRequest,
+    ContextError,
     EngineError,
     Priority,
     ToolCall,
@@ -150,7 +151,7 @@ async def test_without_a_temperature_it_is_greedy_and_with_heat_it_is_not(chat: 
 
 
 async def test_a_prompt_that_is_too_long_is_refused_with_vllms_own_words(chat: VllmChat):
-    with pytest.raises(EngineError, match=f"maximum context length is {CONTEXT}") as refused:
+    with pytest.raises(ContextError, match=f"maximum context length is {CONTEXT}") as refused:
         await ask(chat, ChatMessage("user", "hello there " * CONTEXT))
     assert not refused.value.retryable
 

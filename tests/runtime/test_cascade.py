@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from models.base import CapacityError, ChatDone, EngineError, ToolCallDelta, Usage
+from models.base import CapacityError, ChatDone, ContextError, EngineError, ToolCallDelta, Usage
 from server.core import events as e
 from server.runtime.cascade import Cascade, Work
 from tests.runtime.engines import ScriptedChat, ScriptedVoice
@@ -152,6 +152,12 @@ async def test_a_failing_model_is_a_failed_response(error: Exception, code: str)
     voice = ScriptedVoice()
     facts = await make(ScriptedChat("Yes of course, we", error), voice)
     assert facts.story[-1] == f"failed {code}"
+
+
+async def test_a_prompt_that_is_too_long_is_told_apart_from_a_failure():
+    facts = await make(ScriptedChat(ContextError("scripted", "too long", tokens=2000)), ScriptedVoice())
+    assert facts.of(e.ContextExceeded) == [e.ContextExceeded(GENERATION.response_id, "too long", 2000)]
+    assert not facts.of(e.ResponseFailed)
 
 
 async def test_a_failing_voice_ends_the_thinking_too():

@@ -21,6 +21,7 @@ from models.base import (
     ChatMessage,
     ChatModel,
     ChatRequest,
+    ContextError,
     EngineError,
     Priority,
     TextDelta,
@@ -350,6 +351,14 @@ async def test_engines_that_cannot_are_a_status_even_of_a_stream(stream: bool):
         with pytest.raises(openai.InternalServerError, match="The server had an error") as broken:
             await client.chat.completions.create(**request)
         assert broken.value.status_code == 500
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_messages_longer_than_the_model_reads_are_the_clients_error(stream: bool):
+    async with sdk(chat.router(ScriptedChat(ContextError("x", "the prompt has 9000 tokens", tokens=9000)))) as client:
+        with pytest.raises(openai.BadRequestError, match="9000 tokens") as refused:
+            await client.chat.completions.create(model="any", messages=[USER], stream=stream)
+    assert (refused.value.code, refused.value.param) == ("context_length_exceeded", "messages")
 
 
 async def test_an_engine_that_fails_in_the_middle_of_a_stream_says_so_in_it():
