@@ -7,6 +7,8 @@ VoiceError
 │   └── WeightsError     weights missing or altered: the server does not start
 ├── PolicyError      not allowed by the operator: refused and audited
 │   └── AccessError      no right key, or a page of another origin: close code 3000, HTTP 401 or 403
+├── ToolError        a tool could not do it: the model is told, the session lives
+├── StoreError       what must be written down cannot be: that call fails, the session lives
 ├── CapacityError    a queue is full: HTTP 429, close code 1013
 └── SettingsError    a setting is wrong: one line, exit code 2
 
@@ -26,6 +28,8 @@ __all__ = [
     "EngineError",
     "PolicyError",
     "SettingsError",
+    "StoreError",
+    "ToolError",
     "VoiceError",
     "WeightsError",
 ]
@@ -68,3 +72,18 @@ class AccessError(PolicyError):
 
 class SettingsError(VoiceError):
     """A setting is unknown, misspelt or out of range. The message names it and where its value came from."""
+
+
+class ToolError(VoiceError):
+    """A tool could not do what was asked. The message is for the model: short, without secrets.
+
+    retryable: nothing has happened yet, and the same call may work at once.
+    """
+
+    def __init__(self, message: str, *, retryable: bool = False) -> None:
+        super().__init__(message)
+        self.retryable = retryable
+
+
+class StoreError(VoiceError):
+    """The side store cannot be read or written."""

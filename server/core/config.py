@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from types import MappingProxyType
 from typing import Any
 
+from server.core.tools import EMPTY, ServerTool, Tool, ToolLimits
+
 INPUT_RATE = 16_000
-EMPTY: Mapping[str, Any] = MappingProxyType({})
 
 
 class AudioFormat(StrEnum):
@@ -67,20 +67,12 @@ class InputTranscription:
 
 
 @dataclass(frozen=True, slots=True)
-class Tool:
-    """A function tool. parameters: JSON Schema of the argument object."""
-
-    name: str
-    description: str
-    parameters: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
 class SessionConfig:
     """The effective configuration of a session.
 
     tool_choice: auto, none, required or a function's name. max_output_tokens None means "inf". context_tokens: what
-    the model can read and write at once, None when unknown.
+    the model can read and write at once, None when unknown. server_tools: run by the server; no client sets or sees
+    them.
     language: ISO 639-1 the caller is expected to speak, None when unknown.
     extras: fields that are accepted, echoed and otherwise unused, by their dotted path in ``session``.
     """
@@ -95,6 +87,8 @@ class SessionConfig:
     turn_detection: TurnDetection | None = TurnDetection()
     transcription: InputTranscription | None = None
     tools: tuple[Tool, ...] = ()
+    server_tools: tuple[ServerTool, ...] = ()
+    tool_limits: ToolLimits = field(default_factory=ToolLimits)
     tool_choice: str = "auto"
     parallel_tool_calls: bool = True
     max_output_tokens: int | None = None

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from server.core.config import AudioFormat, Tool
+from server.core.config import AudioFormat
 from server.core.items import ContextMessage
+from server.core.tools import Tool
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,12 +7,10 @@ client-visible events and effects.
 from __future__ import annotations
 
 from server.core.config import (
-    EMPTY,
     INPUT_RATE,
     AudioFormat,
     InputTranscription,
     SessionConfig,
-    Tool,
     Truncation,
     TurnDetection,
 )
@@ -106,6 +104,7 @@ from server.core.outputs import (
     TranscriptionDelta,
     TranscriptionFailed,
 )
+from server.core.tools import EMPTY, McpEndpoint, ServerTool, Tool, ToolLimits, ToolPolicy
 
 Output = Event | Effect
 
@@ -151,6 +150,7 @@ __all__ = [
     "ItemRetrieved",
     "ItemStatus",
     "ItemTruncated",
+    "McpEndpoint",
     "OpenUtterance",
     "Output",
     "OutputAudioDelta",
@@ -177,6 +177,7 @@ __all__ = [
     "ResponseToolCall",
     "ResponseView",
     "RetrieveItem",
+    "ServerTool",
     "SessionConfig",
     "SessionCreated",
     "SessionUpdated",
@@ -190,6 +191,8 @@ __all__ = [
     "TimeoutTriggered",
     "TokenUsage",
     "Tool",
+    "ToolLimits",
+    "ToolPolicy",
     "Transcribe",
     "TranscriptFailed",
     "TranscriptFinal",

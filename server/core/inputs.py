@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from server.core.config import AudioFormat, Tool
+from server.core.config import AudioFormat
 from server.core.items import Item
+from server.core.tools import Tool
 
 
 @dataclass(frozen=True, slots=True)

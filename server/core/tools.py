@@ -1,0 +1,83 @@
+"""What a Session must know of tools: the client's, and those that the server runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+EMPTY: Mapping[str, Any] = MappingProxyType({})
+ANY_LANGUAGE = ""
+"""Key of a text for callers whose language has none of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A function tool. parameters: JSON Schema of the argument object."""
+
+    name: str
+    description: str
+    parameters: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ToolPolicy:
+    """How a tool is run, and what is said meanwhile.
+
+    timeout_s: seconds that a call may take in all. on_interrupt: when the caller speaks over the answer, ``cancel``
+    ends the call, ``finish`` lets it go on and reports its result later. safe: it only looks things up, so it may be
+    tried again and asked twice; anything else is never run twice (RFC 9110 means the same by "safe" methods).
+    result_limit_bytes: a longer result is not shown to the model.
+    filler: what is said when the model calls the tool without a word of its own, by ISO 639-1 language; ANY_LANGUAGE
+    for all others, no entry for silence. second_filler: said when slow_after_s seconds have passed without a result.
+    """
+
+    timeout_s: float = 10.0
+    on_interrupt: str = "cancel"
+    safe: bool = False
+    result_limit_bytes: int = 16 * 1024
+    filler: Mapping[str, str] = field(default_factory=lambda: EMPTY)
+    second_filler: Mapping[str, str] = field(default_factory=lambda: EMPTY)
+    slow_after_s: float = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class ServerTool:
+    """A tool that the server runs: the model is offered it beside the client's, who never sees it in ``session.tools``.
+
+    server_label: of the protocol's ``mcp`` tool that it came from, "" for any other. approval: the client is asked
+    before each call.
+    """
+
+    tool: Tool
+    policy: ToolPolicy = ToolPolicy()
+    server_label: str = ""
+    approval: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class McpEndpoint:
+    """A client's ``mcp`` tool (Realtime API, ``session.tools``). allowed: names of the tools to offer, None for all.
+    approval: names of those that need the client's approval before each call; None for all. authorization: an OAuth
+    access token, "" for none."""
+
+    server_label: str
+    server_url: str
+    authorization: str = field(default="", repr=False)
+    headers: Mapping[str, str] = field(default_factory=lambda: EMPTY, repr=False)
+    allowed: frozenset[str] | None = None
+    approval: frozenset[str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ToolLimits:
+    """Calls of server tools that one caller's turn, and the whole session, may have; the next ones are refused."""
+
+    turn: int = 8
+    session: int = 200
+
+
+def in_language(texts: Mapping[str, str], language: str | None) -> str:
+    """The text for a caller of this language; "" when there is none."""
+    return texts.get(language or ANY_LANGUAGE) or texts.get(ANY_LANGUAGE, "")
