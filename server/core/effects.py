@@ -63,7 +63,10 @@ class StartIdleTimer:
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """All that is needed to make one response, independent of what the session does meanwhile."""
+    """All that is needed to make one response, independent of what the session does meanwhile.
+
+    script: words that are spoken as they are; no model is asked.
+    """
 
     response_id: str
     messages: tuple[ContextMessage, ...]
@@ -76,6 +79,7 @@ class Generation:
     language: str | None
     speed: float
     output_format: AudioFormat
+    script: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

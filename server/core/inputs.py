@@ -92,6 +92,17 @@ class ResponseOverrides:
 
 
 @dataclass(frozen=True, slots=True)
+class Say:
+    """The door has words of its own to say (a greeting, a goodbye): spoken as they are, after the answer under way.
+
+    protected: the caller's voice does not stop them; what is said meanwhile is answered afterwards.
+    """
+
+    text: str
+    protected: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class CreateResponse:
     event_id: str | None
     overrides: ResponseOverrides = ResponseOverrides()
@@ -252,6 +263,25 @@ class Played:
     samples: int
 
 
+@dataclass(frozen=True, slots=True)
+class KeyPressed:
+    """Fact of a phone: a key went down. digit: one of 0-9, *, #, A-D. Whoever types has heard enough."""
+
+    digit: str
+
+
+@dataclass(frozen=True, slots=True)
+class KeysTyped:
+    """Fact of a phone: these keys belong together, and no more will come. They are a turn of the caller."""
+
+    keys: str
+
+
+@dataclass(frozen=True, slots=True)
+class LineLost:
+    """Fact of a phone: nobody hears us any more. The call may go on over another line."""
+
+
 Input = (
     UpdateSession
     | CommitAudio
@@ -271,4 +301,8 @@ Input = (
     | TranscriptFailed
     | ResponseFact
     | Played
+    | Say
+    | KeyPressed
+    | KeysTyped
+    | LineLost
 )

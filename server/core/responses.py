@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, replace
 
 from server.core import events as e
@@ -13,6 +14,10 @@ from server.core.state import State
 _SAMPLES_PER_MS = e.INPUT_RATE // 1000
 _MAX_BESIDE = 8
 """Out-of-band responses that one session may have under way."""
+_MAX_SAYINGS = 8
+"""Sentences of the door that may wait for the answer under way."""
+_PROTECTED_FOR = 5 * e.INPUT_RATE
+"""How long after their end, by the estimate, the mark of protected words is waited for."""
 _SILENCE = "..."
 """How a caller's silence reads to the model."""
 
@@ -36,6 +41,8 @@ class Responses:
         self._active: Response | None = None
         self._prepared: tuple[Response, _Basis] | None = None
         self._owed = False
+        self._sayings: deque[e.Say] = deque(maxlen=_MAX_SAYINGS)
+        self._protected: tuple[str, str] = ("", "")
         self._economy = Economy()
         self._characters: dict[str, int] = {}
 
@@ -115,14 +122,48 @@ class Responses:
         self._forget(response)
         return [e.StopResponse(response.id)]
 
+    def say(self, fact: e.Say) -> list[e.Output]:
+        """Words of the door's own: now, or after the answer under way."""
+        if self._active is not None:
+            self._sayings.append(fact)
+            return []
+        moot = self.discard()
+        # No model reads the conversation, so that it need not fit.
+        response = self._activate(e.ResponseOverrides(input=()))
+        if fact.protected:
+            self._protected = response.id, ""
+        generation = self._generation(response)
+        assert generation is not None
+        response.state = ResponseState.STREAMING
+        return [*moot, response.created(), e.StartResponse(replace(generation, script=fact.text))]
+
     def barge_in(self) -> list[e.Output]:
-        """The caller speaks over the answer: it ends here, and only what was heard of it was said."""
+        """The caller speaks over the answer: it ends here, and only what was heard of it was said. Protected words go
+        on."""
+        return [] if self._guarded else self.stop()
+
+    def stop(self) -> list[e.Output]:
+        """Whatever is made or played ends here."""
+        self._sayings.clear()
+        self._protected = "", ""
         self._owed = False
         self._state.due.clear()
         outputs: list[e.Output] = [e.ClearPlayout(i) for i in self._state.ledger.interrupt(self._state.clock)]
         if self._active is not None:
             outputs += self._cancel(self._active, "turn_detected")
         return outputs
+
+    @property
+    def _guarded(self) -> bool:
+        """Whether protected words are being made, or have not been heard to their end."""
+        response_id, item_id = self._protected
+        if self._active is not None and self._active.id == response_id:
+            return True
+        ledger, clock = self._state.ledger, self._state.clock
+        # A mark that never comes must not silence the caller for good.
+        if not ledger.playing(clock - _PROTECTED_FOR):
+            return False
+        return (ledger.heard(item_id, clock) or 0) < (ledger.sent(item_id) or 0)
 
     def silence(self) -> list[e.Output]:
         """The caller has said nothing for too long: take the floor."""
@@ -279,6 +320,8 @@ class Responses:
 
     def _book(self, item_id: str, fact: e.ResponseAudio) -> int:
         rate = self._known[fact.response_id].view.output_format.rate
+        if fact.response_id == self._protected[0]:
+            self._protected = fact.response_id, item_id
         return self._state.ledger.send(item_id, rate, fact.samples, fact.words, self._state.clock)
 
     def _cancel(self, response: Response, reason: str) -> list[e.Output]:
@@ -298,6 +341,8 @@ class Responses:
             if self._owed:
                 self._owed = False
                 outputs += self._begin(e.ResponseOverrides())
+            elif self._sayings:
+                outputs += self.say(self._sayings.popleft())
             else:
                 outputs += self.wait_for_caller()
         return outputs

@@ -21,6 +21,8 @@ from server.core.turns import TurnPolicy
 
 _TRUNCATE_SLACK_MS = 100
 """Clients that count playback by the clock may name an end this far behind the true one; it is clamped."""
+_KEYPAD = "Keypad: "
+"""How typed keys read to the model."""
 
 
 class Session:
@@ -47,6 +49,10 @@ class Session:
             e.DeleteItem: self._delete_item,
             e.TruncateItem: self._truncate_item,
             e.Played: self._played,
+            e.Say: self._responses.say,
+            e.KeyPressed: self._key_pressed,
+            e.KeysTyped: self._keys_typed,
+            e.LineLost: self._line_lost,
             e.CommitAudio: self._hearing.commit,
             e.ClearAudio: self._hearing.clear,
             e.SpeechProbability: self._hearing.probability,
@@ -121,6 +127,21 @@ class Session:
     def _played(self, fact: e.Played) -> list[e.Output]:
         self._state.ledger.play(fact.item_id, fact.samples)
         return []
+
+    # ------------------------------------------------------------------------------------- phones
+
+    def _key_pressed(self, fact: e.KeyPressed) -> list[e.Output]:
+        return self._responses.barge_in()
+
+    def _keys_typed(self, fact: e.KeysTyped) -> list[e.Output]:
+        """Keys are words: an item of the caller, which is answered."""
+        content = (e.ContentPart("input_text", f"{_KEYPAD}{fact.keys}"),)
+        item = e.Item(self._state.new_id("item"), e.ItemKind.MESSAGE, role="user", content=content)
+        previous = self._state.conversation.insert(item)
+        return [e.ItemAdded(item, previous), e.ItemDone(item, previous), *self._responses.answer(item.id, None)]
+
+    def _line_lost(self, fact: e.LineLost) -> list[e.Output]:
+        return self._responses.stop()
 
     # --------------------------------------------------------------------------------------- items
 

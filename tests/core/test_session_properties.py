@@ -180,6 +180,18 @@ class AnyConversation(RuleBasedStateMachine):
     def idles(self) -> None:
         self.tell(e.IdleTimeout())
 
+    @rule(protected=st.booleans())
+    def the_door_speaks(self, protected: bool) -> None:
+        self.tell(e.Say("Good day, this is the salon.", protected))
+
+    @rule(keys=st.sampled_from(["", "4711"]))
+    def types(self, keys: str) -> None:
+        self.tell(e.KeysTyped(keys) if keys else e.KeyPressed("#"))
+
+    @rule()
+    def loses_the_line(self) -> None:
+        self.tell(e.LineLost())
+
     @rule()
     def brings_audio(self) -> None:
         item = e.Item("", e.ItemKind.MESSAGE, role="user", content=(e.ContentPart("input_audio", None),))
