@@ -17,7 +17,7 @@ from fastapi.middleware.cors import CORSMiddleware
 from fastapi.params import Depends
 
 from models import catalog
-from models.base import ChatMessage, ChatRequest, VoiceError
+from models.base import ChatMessage, ChatRequest, Priority, VoiceError
 from server import listening
 from server.core.events import SessionConfig
 from server.core.turns import TurnPolicy
@@ -162,6 +162,8 @@ async def _warm_up(engines: Engines, settings: Settings) -> None:
     request = ChatRequest(
         [ChatMessage("system", settings.agent.instructions), ChatMessage("user", "Hello")], max_tokens=1
     )
+    # Kept by engines that keep prompts: every caller's begins with it until a client sets its own.
+    await engines.llm.warm(ChatRequest(request.messages[:1], priority=Priority.BACKGROUND))
     async with aclosing(engines.llm.stream(request)) as deltas:
         async for _ in deltas:
             pass

@@ -6,6 +6,7 @@ of a session or a caller is never one.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 
 from prometheus_client import (
@@ -64,12 +65,20 @@ class Metrics:
         self._responses = self._counter("responses", "Responses by how they ended.", "status")
         self._interruptions = self._counter("interruptions", "Answers cut short, by what cut them.", "cause")
         self._failures = self._counter("engine_errors", "Engine failures by the work that they ended.", "work")
+        self._prompts = self._counter(
+            "prompt_tokens",
+            "Tokens of finished responses' prompts, found in the model's prefix cache or read anew.",
+            "source",
+        )
+        self._gauge("tasks", "Tasks of the event loop: what goes on rising is a leak.").set_function(_tasks)
         self._client_errors = self._counter("client_errors", "Error events sent to clients.", "code")
         kinds = ("vad", "stt", "llm", "tts")
         build = self._gauge("build_info", "What is running; always 1.", "version", *kinds)
         build.labels(version, *((engines or {}).get(kind, "") for kind in kinds)).set(1)
         for stage in STAGES:
             self._latency.labels(stage)
+        for source in ("cache", "read"):
+            self._prompts.labels(source)
 
     def __call__(self, session_id: str, input: Input | None, outputs: Sequence[Output]) -> None:
         if isinstance(input, TranscriptFailed):
@@ -113,6 +122,11 @@ class Metrics:
         if response.status is ResponseStatus.CANCELLED and response.reason in _CAUSES:
             self._interruptions.labels(_CAUSES[response.reason]).inc()
 
+        if response.usage is not None:
+            # The model reads all as text: what was spoken has become a transcript.
+            self._prompts.labels("cache").inc(response.usage.cached)
+            self._prompts.labels("read").inc(response.usage.input_text - response.usage.cached)
+
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(name, text, labels, namespace="kammerton", registry=self.registry)
 
@@ -121,3 +135,11 @@ class Metrics:
 
     def _histogram(self, name: str, text: str, *labels: str) -> Histogram:
         return Histogram(name, text, labels, namespace="kammerton", registry=self.registry, buckets=BUCKETS[name])
+
+
+def _tasks() -> float:
+    """None outside of an event loop."""
+    try:
+        return len(asyncio.all_tasks())
+    except RuntimeError:
+        return 0

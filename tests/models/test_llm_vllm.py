@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, aclosing
@@ -161,6 +162,23 @@ async def test_a_warmed_prompt_is_found_again_by_its_own_cache_key_only(chat: Vl
     cached = [(await ask(chat, SYSTEM, HOURS, cache_key=f"agent {key}")).done.usage.cached for key in "ab"]
     assert cached[0] > 0
     assert cached[1] == 0
+
+
+async def test_each_turn_of_a_call_finds_what_the_turns_before_it_read(chat: VllmChat):
+    page = (await chat._client.get("http://localhost/metrics")).text
+    found = re.search(r'block_size="(\d+)"', page)
+    assert found
+    block = int(found[1])
+    messages = [SYSTEM]
+    read = 0
+    for text in ("Are you a real person?", "Can I speak to a human please?", "What time do you open on Friday?"):
+        messages.append(ChatMessage("user", text))
+        usage = (await ask(chat, *messages, cache_key="one call")).done.usage
+        # vLLM keeps whole blocks.
+        assert usage.cached == read // block * block
+        read = usage.prompt
+        assert read > block
+        messages.append(ChatMessage("assistant", "I am an AI assistant, not a person."))
 
 
 async def assert_stopped(chat: VllmChat, generated: float) -> None:

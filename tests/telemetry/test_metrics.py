@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import replace
+
 from prometheus_client.parser import text_string_to_metric_families
 
 from server.core.events import (
@@ -12,6 +15,7 @@ from server.core.events import (
     ResponseFailed,
     ResponseStatus,
     ResponseView,
+    TokenUsage,
     TranscriptFailed,
 )
 from server.telemetry.metrics import BUCKETS, STAGES, Metrics
@@ -83,6 +87,23 @@ def test_the_tap_counts_what_ends_answers() -> None:
     assert page["kammerton_engine_errors_total", (("work", "response"),)] == 1
     assert page["kammerton_engine_errors_total", (("work", "transcription"),)] == 1
     assert page["kammerton_client_errors_total", (("code", "invalid_value"),)] == 2
+
+
+def test_the_hit_rate_of_the_prefix_cache_can_be_told() -> None:
+    metrics = Metrics("1.2.3")
+    for usage in (TokenUsage(input_text=400, cached=0), TokenUsage(input_text=440, cached=400), None):
+        metrics("sess_1", InputClock(0), [ResponseDone(replace(done(ResponseStatus.COMPLETED).response, usage=usage))])
+    page = samples(metrics)
+    assert page["kammerton_prompt_tokens_total", (("source", "cache"),)] == 400
+    assert page["kammerton_prompt_tokens_total", (("source", "read"),)] == 440
+
+
+async def test_the_tasks_of_the_event_loop_are_counted() -> None:
+    metrics = Metrics("1.2.3")
+    before = samples(metrics)["kammerton_tasks", ()]
+    waiting = asyncio.create_task(asyncio.Event().wait())
+    assert samples(metrics)["kammerton_tasks", ()] == before + 1
+    waiting.cancel()
 
 
 def test_no_label_holds_an_id() -> None:
