@@ -1,1 +1,4 @@
-"""Measures any server that speaks the Realtime protocol, as a caller would: from the outside, in samples."""
+"""Measures any server that speaks the Realtime protocol, as a caller would: from the outside, in samples.
+
+Where a single engine or step is to be measured, a benchmark looks inside; pyproject.toml lists the few that may.
+"""

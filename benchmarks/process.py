@@ -34,7 +34,18 @@ class Server:
 
     def cpu_s(self) -> float:
         """CPU seconds of the process and its children so far, user and system."""
-        return sum((int(f[13]) + int(f[14])) / _TICKS for f in (_stat(pid) for pid in _tree(self.pid)))
+        return sum(_cpu_s(f"/proc/{pid}/stat") for pid in _tree(self.pid))
+
+    def cpu_by_part(self) -> dict[str, float]:
+        """The same CPU seconds, by who spent them: the event loop, the threads with the models, the speech workers."""
+        loop = _cpu_s(f"/proc/{self.pid}/task/{self.pid}/stat")
+        server = _cpu_s(f"/proc/{self.pid}/stat")
+        return {"event loop": loop, "models": server - loop, "speech workers": self.cpu_s() - server}
+
+    def own_memory_mb(self) -> float:
+        """Memory of the process and its children, in MB; a page that several processes share counts once in all."""
+        rollups = [Path(f"/proc/{pid}/smaps_rollup").read_text() for pid in _tree(self.pid)]
+        return sum(int(text.partition("\nPss:")[2].split()[0]) for text in rollups) * 1024 / 1e6
 
     def memory_mb(self) -> float:
         """Resident memory of the process and its children, in MB; shared pages count in each."""
@@ -43,12 +54,12 @@ class Server:
 
 
 @contextmanager
-def serve(**environment: str) -> Iterator[Server]:
+def serve(profile: str = "tiny", **environment: str) -> Iterator[Server]:
     """Run `kammerton serve` on a free port with extra environment; ended with SIGTERM, which must succeed."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "server", "serve", "--profile", "tiny", "--port", str(port)]
+    command = [sys.executable, "-m", "server", "serve", "--profile", profile, "--port", str(port)]
     started = time.monotonic()
     process = subprocess.Popen(command, env={**os.environ, **environment}, stderr=subprocess.DEVNULL)
     try:
@@ -58,6 +69,12 @@ def serve(**environment: str) -> Iterator[Server]:
         process.send_signal(signal.SIGTERM)
         if process.wait(30) != 0:
             raise RuntimeError(f"the server ended with exit code {process.returncode}")
+
+
+def busy_cores() -> tuple[float, float]:
+    """Core seconds that the whole machine has worked so far, and that it could have."""
+    spent = [int(field) for field in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
+    return (sum(spent) - spent[3] - spent[4]) / _TICKS, sum(spent) / _TICKS
 
 
 def machine() -> str:
@@ -82,10 +99,10 @@ def _wait(url: str, process: subprocess.Popen[bytes], timeout_s: float = 120) ->
     raise TimeoutError(f"the server was not ready in {timeout_s} s")
 
 
-def _stat(pid: int) -> list[str]:
-    """The fields of /proc/PID/stat; the second, in brackets, may hold blanks."""
-    head, _, tail = Path(f"/proc/{pid}/stat").read_text().rpartition(")")
-    return [head.split(" ", 1)[0], "", *tail.split()]
+def _cpu_s(path: str) -> float:
+    """CPU seconds in a stat file of /proc; the name in brackets may hold blanks."""
+    fields = Path(path).read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / _TICKS
 
 
 def _tree(pid: int) -> list[int]:

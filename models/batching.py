@@ -39,12 +39,15 @@ class Batcher(Generic[Req, Res]):
         name: str,
         max_batch: int,
         capacity: int = 1024,
+        by_priority: bool = True,
         group: Callable[[Req], Hashable] = lambda request: None,
     ) -> None:
         """run: called in the worker thread with 1 to max_batch requests of equal ``group``; returns one result each.
-        capacity: how many requests may wait. name: of the engine, for errors and the thread."""
+        capacity: how many requests may wait. by_priority: False serves all classes as one, in order of arrival.
+        name: of the engine, for errors and the thread."""
         self._run, self._group = run, group
         self._name, self._max_batch, self._capacity = name, max_batch, capacity
+        self._by_priority = by_priority
         self._queues: dict[tuple[Priority, Hashable], dict[int, _Entry[Req, Res]]] = {}
         self._waiting = 0
         self._submitted = 0
@@ -60,7 +63,7 @@ class Batcher(Generic[Req, Res]):
         raised for the batch.
         """
         loop = asyncio.get_running_loop()
-        queue = (priority, self._group(request))
+        queue = (priority if self._by_priority else Priority.CONFIRMED, self._group(request))
         with self._changed:
             if self._closed:
                 raise self._gone()

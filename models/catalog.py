@@ -150,17 +150,17 @@ def load(
     *,
     threads: Mapping[str, int] | None = None,
     workers: Mapping[str, int] | None = None,
+    batching: bool = True,
 ) -> Engines:
-    """Load the four engines. threads, workers: by kind, for those engines that have such a limit. Blocks until all of
-    them are loaded. Raises WeightsError and CatalogError."""
-    limits = {"threads": threads or {}, "workers": workers or {}}
-    loaded = {
-        kind: load_engine(
-            resolved, kind, **{limit: by_kind[kind] for limit, by_kind in limits.items() if kind in by_kind}
-        )
-        for kind in KINDS
-    }
-    return Engines(**loaded)
+    """Load the four engines. threads, workers: by kind, for those engines that have such a limit. batching: False has
+    the engines of this process serve one request at a time, in order of arrival. Blocks until all of them are loaded.
+    Raises WeightsError and CatalogError."""
+    alone = {} if batching else {"max_batch": 1, "by_priority": False}
+    limits = {kind: dict(alone) for kind in KINDS}
+    for limit, by_kind in (("threads", threads or {}), ("workers", workers or {})):
+        for kind, value in by_kind.items():
+            limits[kind][limit] = value
+    return Engines(**{kind: load_engine(resolved, kind, **limits[kind]) for kind in KINDS})
 
 
 def load_engine(resolved: ResolvedProfile, kind: str, **limits: int) -> Any:

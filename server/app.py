@@ -58,6 +58,7 @@ def serve(settings: Settings) -> None:
             resolved,
             threads={"stt": settings.engines.stt_threads, "llm": settings.engines.llm_threads},
             workers={"tts": settings.engines.tts_workers},
+            batching=settings.engines.batching,
         )
         address = listening.address(listener, tls)
         _log.info("listening", extra={"address": address, "profile": resolved.name, "why": resolved.reason})

@@ -154,6 +154,10 @@ class EngineSettings(_Group):
     tts_workers: int = Field(
         default_factory=lambda: max(1, min(4, _cores() // 4)), ge=1, le=64, description="Speech worker processes."
     )
+    batching: bool = Field(
+        default=True,
+        description="Run requests of several callers together, urgent first; off serves one by one, to compare.",
+    )
 
 
 class LogSettings(_Group):

@@ -49,6 +49,7 @@ class _Options:
     streams: int
     queue: int
     prefix_tokens: int
+    by_priority: bool
 
 
 @dataclass(frozen=True)
@@ -104,12 +105,14 @@ class CTranslate2Chat:
         queue: int = 32,
         context: int | None = None,
         prefix_tokens: int = 8192,
+        by_priority: bool = True,
         template: Mapping[str, Any] | None = None,
     ) -> CTranslate2Chat:
         """Blocks while the weights load. threads: CPU threads of one generation. streams: generations at once; queue:
         how many more may wait. context: tokens, if fewer than the model declares. prefix_tokens: how much of prompts
-        ``warm`` keeps, all together. template: variables for the chat template. Raises WeightsError."""
-        options = _Options(device, compute_type, threads, streams, queue, prefix_tokens)
+        ``warm`` keeps, all together. by_priority: False generates in order of arrival. template: variables for the
+        chat template. Raises WeightsError."""
+        options = _Options(device, compute_type, threads, streams, queue, prefix_tokens, by_priority)
         return cls(
             folder, ModelFolder.read(folder, name, context=context, template=template), name=name, options=options
         )
@@ -159,7 +162,7 @@ class CTranslate2Chat:
     async def _submit(self, priority: Priority, run: Generation, work: Callable[[], _T]) -> asyncio.Future[_T]:
         """Wait for a slot and start the work; the slot is free again when the work has really ended, which after a
         cancellation is a little later than the caller."""
-        await self._slots.acquire(priority)
+        await self._slots.acquire(priority if self._options.by_priority else Priority.CONFIRMED)
         if self._closed:
             self._slots.release()
             raise EngineError(self.name, f"{self.name} is closed")

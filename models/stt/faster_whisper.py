@@ -34,7 +34,14 @@ class FasterWhisper:
     """Kind ``stt``. One thread listens (log-mel frames, where speech is), one decodes."""
 
     def __init__(
-        self, model: WhisperModel, name: str, windows: tuple[int, ...], piece_seconds: float, prompts: bool, batch: int
+        self,
+        model: WhisperModel,
+        name: str,
+        windows: tuple[int, ...],
+        piece_seconds: float,
+        prompts: bool,
+        batch: int,
+        by_priority: bool,
     ) -> None:
         self.name = name
         self._model, self._prompts, self._piece_seconds = model, prompts, piece_seconds
@@ -45,9 +52,13 @@ class FasterWhisper:
         self._tokenizer = lru_cache(maxsize=None)(self._make_tokenizer)
         self.languages = self._find_languages()
         self._run([self._warm_up_request()])
-        listen = Batcher(self._listen, name=f"{name}-listen", max_batch=4)
+        listen = Batcher(self._listen, name=f"{name}-listen", max_batch=4, by_priority=by_priority)
         decode = Batcher(
-            self._run, name=name, max_batch=batch, group=lambda one: (one.window, len(one.prompt), bool(one.prefix))
+            self._run,
+            name=name,
+            max_batch=batch,
+            by_priority=by_priority,
+            group=lambda one: (one.window, len(one.prompt), bool(one.prefix)),
         )
         self._workers = Workers(name, listen, decode, self._new_hearing, self._window, self._tokenizer)
 
@@ -64,12 +75,14 @@ class FasterWhisper:
         piece_seconds: float = 6.0,
         prompts: bool = True,
         max_batch: int | None = None,
+        by_priority: bool = True,
     ) -> FasterWhisper:
         """folder: config.json, model.bin, tokenizer.json and the vocabulary, as faster-whisper's converter writes them.
 
         window_seconds: lengths of the encoder's input, at most 30. piece_seconds: from this length on, an utterance is
         cut at the next pause; small for a model that was trained on single sentences. prompts: whether the model
         was trained to take a prompt. max_batch: 16 on a GPU; 1 on a CPU, where a batch takes as long as its rows.
+        by_priority: False decodes in order of arrival, whatever is urgent.
         Decodes once to warm up. Raises WeightsError naming the file that is missing or damaged, ValueError for a bad
         window.
         """
@@ -84,7 +97,7 @@ class FasterWhisper:
             raise WeightsError(name, f"{folder / 'model.bin'} cannot be loaded: {error}") from error
         if max_batch is None:
             max_batch = 16 if model.model.device == "cuda" else 1
-        return cls(model, name, tuple(window_seconds), piece_seconds, prompts, max_batch)
+        return cls(model, name, tuple(window_seconds), piece_seconds, prompts, max_batch, by_priority)
 
     def open(self, *, language: str | None = None, prompt: str | None = None) -> WhisperUtterance:
         """A new utterance. language None: detected for the turn. Raises ValueError for a language that the model

@@ -28,25 +28,36 @@ class Piper:
     Bound to no event loop: each call delivers to the loop it was made in.
     """
 
-    def __init__(self, name: str, voices: tuple[Voice, ...], pool: WorkerPool) -> None:
+    def __init__(self, name: str, voices: tuple[Voice, ...], pool: WorkerPool, by_priority: bool) -> None:
         self.name = name
         self.voices = voices
         self._pool = pool
+        self._by_priority = by_priority
         self._openers = _Openers(_OPENER_BYTES)
 
     @classmethod
-    def load(cls, folder: Path, *, name: str, workers: int = 1, max_waiting: int = 32, stall_s: float = 30.0) -> Piper:
+    def load(
+        cls,
+        folder: Path,
+        *,
+        name: str,
+        workers: int = 1,
+        max_waiting: int = 32,
+        stall_s: float = 30.0,
+        by_priority: bool = True,
+    ) -> Piper:
         """Start the workers on all voices of a folder (NAME.onnx with NAME.onnx.json) and wait until they can speak.
 
         workers: processes of one core each. max_waiting: texts that may wait, beyond them CapacityError.
-        stall_s: a worker that says nothing for so long is taken for hung. Raises WeightsError naming the file at fault.
+        stall_s: a worker that says nothing for so long is taken for hung. by_priority: False speaks in order of
+        arrival. Raises WeightsError naming the file at fault.
         """
         files = find_voices(folder, name)
         pool = WorkerPool(
             name, _WORKER, [file.path for file in files], workers=workers, max_waiting=max_waiting, stall_s=stall_s
         )
         pool.start()
-        return cls(name, tuple(file.voice for file in files), pool)
+        return cls(name, tuple(file.voice for file in files), pool, by_priority)
 
     @property
     def pids(self) -> list[int]:
@@ -89,6 +100,8 @@ class Piper:
             with suppress(RuntimeError):  # The loop is closed: nobody listens any more.
                 loop.call_soon_threadsafe(arrived.put_nowait, item)
 
+        if not self._by_priority:
+            priority = Priority.CONFIRMED
         job = self._pool.submit(text, voice, speed, priority, deliver)
         try:
             while (item := await arrived.get()) is not None:

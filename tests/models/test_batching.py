@@ -36,9 +36,16 @@ class Device:
 
 
 @contextmanager
-def batching(device: Device, *, max_batch: int = 4, capacity: int = 100) -> Iterator[Batcher[str, str]]:
+def batching(
+    device: Device, *, max_batch: int = 4, capacity: int = 100, by_priority: bool = True
+) -> Iterator[Batcher[str, str]]:
     batcher = Batcher(
-        device.run, name="device", max_batch=max_batch, capacity=capacity, group=lambda request: request.split("/")[0]
+        device.run,
+        name="device",
+        max_batch=max_batch,
+        capacity=capacity,
+        by_priority=by_priority,
+        group=lambda request: request.split("/")[0],
     )
     try:
         yield batcher
@@ -87,6 +94,18 @@ async def test_what_queues_behind_a_busy_device_goes_together() -> None:
         device.free.set()
         await asyncio.gather(*tasks)
     assert device.batches[1:] == [["a/0", "a/1", "a/2", "a/3"], ["a/4", "a/5"]]
+
+
+async def test_without_priorities_requests_go_in_order_of_arrival() -> None:
+    device = Device()
+    with batching(device, max_batch=1, by_priority=False) as batcher:
+        tasks = [await occupy(device, batcher)]
+        for number, priority in enumerate(reversed(CLASSES)):
+            tasks.append(asyncio.create_task(batcher.submit(f"a/{number}", priority)))
+            await settle_in()
+        device.free.set()
+        await asyncio.gather(*tasks)
+    assert device.batches[1:] == [["a/0"], ["a/1"], ["a/2"], ["a/3"]]
 
 
 async def test_a_batch_that_fails_takes_no_other_batch_with_it() -> None:

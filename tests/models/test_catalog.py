@@ -86,6 +86,18 @@ def test_the_tiny_profile_loads_and_every_engine_closes():
     asyncio.run(close())
 
 
+def test_without_batching_every_engine_serves_one_request_at_a_time_in_order(monkeypatch: pytest.MonkeyPatch):
+    limits: dict[str, dict[str, int]] = {}
+
+    def note(resolved: object, kind: str, **given: int) -> None:
+        limits[kind] = given
+
+    monkeypatch.setattr(catalog, "load_engine", note)
+    load(resolve("tiny", Path("nowhere")), workers={"tts": 2}, batching=False)
+    alone = {"max_batch": 1, "by_priority": False}
+    assert limits == {"vad": alone, "stt": alone, "llm": alone, "tts": {**alone, "workers": 2}}
+
+
 def test_an_unknown_profile_is_refused_with_the_known_ones(tmp_path: Path):
     with pytest.raises(CatalogError, match="'huge'; known profiles: cpu, gpu, tiny, auto") as refused:
         resolve("huge", tmp_path)
