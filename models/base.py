@@ -50,6 +50,11 @@ class WeightsError(EngineError):
     """Weights are missing, incomplete or altered. The message names the file and the command that mends it."""
 
 
+class CatalogError(VoiceError):
+    """What was asked for cannot be run: an unknown profile, a fault in the catalogue, an engine that this version does
+    not have, a machine that is too small."""
+
+
 class CapacityError(VoiceError):
     """A bounded queue is full: said at once, instead of a delay that grows."""
 

@@ -1,69 +1,46 @@
-"""Which models there are, which of them to run, whether they are what they should be, and how to load them.
+"""Which models to run on this machine, whether they are what they should be, and how to load them.
 
-The list is catalog.toml. Importing this file imports no engine: an engine's file is imported when its entry is loaded.
+What there is stands in catalog.toml (models/entries.py). Importing this file imports no engine: an engine's file is
+imported when its entry is loaded.
 """
 
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import inspect
-import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from functools import cache
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, cast
+from typing import Any
 
-from models.base import ChatModel, Synthesizer, Transcriber, VoiceActivityDetector, VoiceError, WeightsError
+from models.base import CatalogError, ChatModel, Synthesizer, Transcriber, VoiceActivityDetector, WeightsError
+from models.entries import KINDS, Entry, Profile, entries, profiles
 from models.lock import LOCK, LockedEntry, fault, read_lock
 
-KINDS = ("vad", "stt", "llm", "tts")
+__all__ = [
+    "BUNDLED",
+    "KINDS",
+    "CatalogError",
+    "Engines",
+    "Entry",
+    "Profile",
+    "ResolvedModel",
+    "ResolvedProfile",
+    "entries",
+    "faults",
+    "load",
+    "load_engine",
+    "locked",
+    "missing",
+    "profiles",
+    "resolve",
+    "verify",
+]
+
 BUNDLED = Path(__file__).parent / "bundled"
 _AUTO = ("gpu", "cpu")
 _FALLBACK = "tiny"
-_CATALOG = Path(__file__).with_name("catalog.toml")
-
-
-class CatalogError(VoiceError):
-    """The catalogue cannot do what was asked: an unknown profile, an engine that this version does not have."""
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One model of the catalogue; the fields are those of catalog.toml. Either bundled or hub is set."""
-
-    name: str
-    kind: str
-    engine: str
-    licence: str
-    languages: tuple[str, ...]
-    size_mb: float
-    about: str
-    bundled: str | None = None
-    hub: str | None = None
-    revision: str | None = None
-    files: tuple[str, ...] = ()
-    options: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def module(self) -> str:
-        return f"models.{self.kind}.{self.engine.split('.')[0]}"
-
-    @property
-    def available(self) -> bool:
-        """Whether this version of Kammerton has the engine."""
-        return importlib.util.find_spec(self.module) is not None
-
-
-@dataclass(frozen=True)
-class Profile:
-    """entries: one for each of KINDS."""
-
-    name: str
-    about: str
-    entries: Mapping[str, Entry]
 
 
 @dataclass(frozen=True)
@@ -101,24 +78,6 @@ class Engines:
     tts: Synthesizer
 
 
-@cache
-def entries() -> Mapping[str, Entry]:
-    """All models of the catalogue, by name."""
-    found = _read()["entries"]
-    return MappingProxyType({name: Entry(name=name, **_tuples(facts)) for name, facts in found.items()})
-
-
-@cache
-def profiles() -> Mapping[str, Profile]:
-    """All profiles of the catalogue, by name."""
-    return MappingProxyType(
-        {
-            name: Profile(name, facts["about"], {kind: entries()[facts[kind]] for kind in KINDS})
-            for name, facts in _read()["profiles"].items()
-        }
-    )
-
-
 def resolve(profile: str, weights_dir: Path) -> ResolvedProfile:
     """The profile on this machine. ``auto`` takes gpu or cpu if its weights are on disk, and else tiny. Raises
     CatalogError for a profile that does not exist. Looks at no hashes: that is ``verify``."""
@@ -131,18 +90,31 @@ def resolve(profile: str, weights_dir: Path) -> ResolvedProfile:
     return _resolved(known[profile], weights_dir, "as asked for")
 
 
-def verify(resolved: ResolvedProfile) -> None:
-    """Every file is there, with the size and SHA-256 that models.lock says. Raises WeightsError, which names the first
-    file that is not, what is wrong with it, and the command that mends it."""
+def faults(resolved: ResolvedProfile) -> Iterator[WeightsError]:
+    """Each file that is not there with the size and SHA-256 that models.lock says: what is wrong with it, and the
+    command that mends it."""
     for model in resolved.models.values():
-        locked = _locked(model.root).get(model.entry.name)
-        mend = _mend(resolved, model)
-        if locked is None:
-            raise WeightsError(model.entry.name, f"the weights of {model.entry.name} are missing; {mend}")
-        for file, expected in locked.files.items():
-            wrong = fault(model.root, file, expected)
+        expected = locked(model.root).get(model.entry.name)
+        if expected is None:
+            yield missing(resolved, model)
+            continue
+        for file, facts in expected.files.items():
+            wrong = fault(model.root, file, facts)
             if wrong:
-                raise WeightsError(model.entry.name, f"{model.root / file} {wrong}; {_mend(resolved, model, file)}")
+                mend = _mend(resolved, model, file)
+                yield WeightsError(model.entry.name, f"{model.root / file} {wrong}; {mend}")
+
+
+def verify(resolved: ResolvedProfile) -> None:
+    """Raises the first of ``faults``."""
+    for found in faults(resolved):
+        raise found
+
+
+def missing(resolved: ResolvedProfile, model: ResolvedModel) -> WeightsError:
+    """The error for a model that is not on disk."""
+    name = model.entry.name
+    return WeightsError(name, f"the weights of {name} are missing; {_mend(resolved, model)}")
 
 
 def load(
@@ -156,7 +128,7 @@ def load(
     the engines of this process serve one request at a time, in order of arrival. Blocks until all of them are loaded.
     Raises WeightsError and CatalogError."""
     alone = {} if batching else {"max_batch": 1, "by_priority": False}
-    limits = {kind: dict(alone) for kind in KINDS}
+    limits: dict[str, dict[str, Any]] = {kind: dict(alone) for kind in KINDS}
     for limit, by_kind in (("threads", threads or {}), ("workers", workers or {})):
         for kind, value in by_kind.items():
             limits[kind][limit] = value
@@ -189,18 +161,25 @@ def _best(weights_dir: Path) -> ResolvedProfile:
 
 
 def _resolved(profile: Profile, weights_dir: Path, reason: str) -> ResolvedProfile:
-    models = {kind: _place(entry, weights_dir) for kind, entry in profile.entries.items()}
+    models: dict[str, ResolvedModel] = {kind: _place(entry, weights_dir) for kind, entry in profile.entries.items()}
     return ResolvedProfile(profile.name, profile.about, reason, MappingProxyType(models))
 
 
 def _place(entry: Entry, weights_dir: Path) -> ResolvedModel:
-    root = BUNDLED if entry.bundled is not None else weights_dir
-    locked = _locked(root).get(entry.name)
-    whole = locked is not None and not any(fault(root, *file, hashed=False) for file in locked.files.items())
-    return ResolvedModel(entry, root / (entry.bundled or entry.name), root, whole)
+    """What comes with the source is taken from the weights folder if it was imported there: the same files, by hash.
+    After an update that brings others it is these."""
+    root, folder = weights_dir, entry.name
+    if entry.bundled is not None:
+        own = locked(BUNDLED).get(entry.name)
+        imported = locked(weights_dir).get(entry.name)
+        root, folder = weights_dir if imported and own in (None, imported) else BUNDLED, entry.bundled
+    found = locked(root).get(entry.name)
+    whole = found is not None and not any(fault(root, *file, hashed=False) for file in found.files.items())
+    return ResolvedModel(entry, root / folder, root, whole)
 
 
-def _locked(root: Path) -> dict[str, LockedEntry]:
+def locked(root: Path) -> dict[str, LockedEntry]:
+    """The lock of a folder. Raises WeightsError when it is damaged."""
     try:
         return read_lock(root)
     except ValueError as error:
@@ -210,18 +189,12 @@ def _locked(root: Path) -> dict[str, LockedEntry]:
 
 def _mend(resolved: ResolvedProfile, model: ResolvedModel, file: str | None = None) -> str:
     if model.entry.hub is not None:
-        return f"get them with `kammerton models fetch {resolved.name}`"
+        fetch = f"get them with `kammerton models fetch {resolved.name}`"
+        return f"{fetch}, or bring them with `kammerton models export` and `import` from a machine that has them"
+    if model.root != BUNDLED:
+        return "import the bundle again with `kammerton models import`"
     return _reinstall(file or model.entry.bundled or "")
 
 
 def _reinstall(file: str) -> str:
     return f"restore it with `git checkout -- models/bundled/{file}` in a clone, else reinstall kammerton"
-
-
-@cache
-def _read() -> dict[str, dict[str, dict[str, Any]]]:
-    return cast(dict[str, dict[str, dict[str, Any]]], tomllib.loads(_CATALOG.read_text(encoding="utf-8")))
-
-
-def _tuples(facts: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: tuple(value) if isinstance(value, list) else value for key, value in facts.items()}

@@ -27,8 +27,11 @@ Progress = Callable[[str, int, int], None]
 
 _PARTIAL = ".partial"
 _PARTIAL_CONTENT = 206
+_TEXTS = ("README", "MODEL_CARD", "LICENSE")
 _CHUNK = 1024 * 1024
 _ATTEMPTS = 4
+_SILENCE_S = 20.0
+"""A hub that says nothing for so long has hung."""
 _PAUSE_S = 1.0
 
 
@@ -39,20 +42,24 @@ def fetch(profile: str, weights_dir: Path, progress: Progress, *, endpoint: str 
     CatalogError for an unknown profile, WeightsError when the hub cannot be reached or sends something else than it
     announced; fetching again then goes on where it stopped.
     """
-    weights_dir.mkdir(parents=True, exist_ok=True)
-    _drop_damaged_lock(weights_dir)
     fetched = []
-    for model in resolve(profile, weights_dir).models.values():
-        if model.entry.hub is None or (model.on_disk and not _altered(model)):
-            continue
-        locked = _fetch_entry(model.entry, weights_dir, progress, endpoint)
-        write_lock(weights_dir, {**read_lock(weights_dir), model.entry.name: locked})
-        fetched.append(model.entry.name)
+    try:
+        weights_dir.mkdir(parents=True, exist_ok=True)
+        drop_damaged_lock(weights_dir)
+        for model in resolve(profile, weights_dir).models.values():
+            if model.entry.hub is None or (model.on_disk and not _altered(model)):
+                continue
+            locked = _fetch_entry(model.entry, weights_dir, progress, endpoint)
+            write_lock(weights_dir, {**read_lock(weights_dir), model.entry.name: locked})
+            fetched.append(model.entry.name)
+    except OSError as error:
+        raise WeightsError("catalogue", f"cannot write to {weights_dir}: {error.strerror or error}") from error
     shutil.rmtree(weights_dir / _PARTIAL, ignore_errors=True)
     return fetched
 
 
-def _drop_damaged_lock(weights_dir: Path) -> None:
+def drop_damaged_lock(weights_dir: Path) -> None:
+    """A lock that cannot be read is begun anew. Raises OSError."""
     try:
         read_lock(weights_dir)
     except ValueError:
@@ -71,8 +78,11 @@ def _fetch_entry(entry: Entry, weights_dir: Path, progress: Progress, endpoint: 
 
     assert entry.hub is not None
     try:
-        info = HfApi(endpoint=endpoint).model_info(entry.hub, revision=entry.revision, files_metadata=True)
+        info = HfApi(endpoint=endpoint).model_info(
+            entry.hub, revision=entry.revision, files_metadata=True, timeout=_SILENCE_S
+        )
         wanted = _choose(entry, info.siblings or [])
+        _check_room(entry, weights_dir, wanted)
         folder = weights_dir / entry.name
         folder.mkdir(exist_ok=True)
         for name, sibling in wanted.items():
@@ -89,6 +99,10 @@ def _fetch_entry(entry: Entry, weights_dir: Path, progress: Progress, endpoint: 
             _report(progress, sibling, (folder / name).stat().st_size)
     except (httpx2.HTTPError, HfHubHTTPError, OSError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
+        if isinstance(error, httpx2.TimeoutException):
+            reason = f"the hub said nothing for {_SILENCE_S:g} s"
+        elif isinstance(error, OSError) and error.strerror:
+            reason = error.strerror
         raise WeightsError(
             entry.name, f"could not fetch {entry.hub}: {reason}; fetch again to go on where it stopped", retryable=True
         ) from error
@@ -103,10 +117,37 @@ def _choose(entry: Entry, siblings: list[RepoSibling]) -> Mapping[str, RepoSibli
         found = [sibling for sibling in siblings if fnmatch.fnmatchcase(sibling.rfilename, pattern)]
         if not found and "*" not in pattern:
             raise WeightsError(entry.name, f"{entry.hub} has no file {pattern}")
-        chosen.update({PurePosixPath(sibling.rfilename).name: sibling for sibling in found})
+        chosen.update({_name_on_disk(sibling.rfilename): sibling for sibling in found})
     if not chosen:
         raise WeightsError(entry.name, f"{entry.hub} has none of the files of {entry.name}")
     return chosen
+
+
+def _name_on_disk(path: str) -> str:
+    """Its own; model cards and licences of several voices in one repository have the same, and keep their folders'."""
+    place = PurePosixPath(path)
+    if place.stem in _TEXTS and len(place.parts) > 1:
+        return f"{place.parent.as_posix().replace('/', '-')}-{place.name}"
+    return place.name
+
+
+def _check_room(entry: Entry, weights_dir: Path, wanted: Mapping[str, RepoSibling]) -> None:
+    """Said before the first byte, and not after hours."""
+    needed = 0
+    for name, sibling in wanted.items():
+        here = weights_dir / entry.name / name
+        needed += (sibling.size or 0) - (here.stat().st_size if here.is_file() else 0)
+    partial_ = weights_dir / _PARTIAL / entry.name
+    needed -= sum(path.stat().st_size for path in partial_.rglob("*") if path.is_file())
+    check_room(entry.name, weights_dir, needed)
+
+
+def check_room(name: str, folder: Path, needed: int) -> None:
+    """Raises WeightsError when the disk under ``folder`` has fewer bytes free than needed. name: of what needs them."""
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        room = f"{needed / 1e6:,.0f} MB, and {folder} has {free / 1e6:,.0f} MB free"
+        raise WeightsError(name, f"the disk is too full: {name} needs {room}")
 
 
 def _download(url: str, part: Path, size: int, report: Callable[[int], None]) -> None:
@@ -136,7 +177,7 @@ def _append(url: str, part: Path, have: int, report: Callable[[int], None]) -> N
     headers = {**build_hf_headers(), "Accept-Encoding": "identity"}
     if have:
         headers["Range"] = f"bytes={have}-"
-    with get_session().stream("GET", url, headers=headers, follow_redirects=True) as response:
+    with get_session().stream("GET", url, headers=headers, follow_redirects=True, timeout=_SILENCE_S) as response:
         hf_raise_for_status(response)
         # A server that knows no ranges sends the whole file with 200.
         with part.open("ab" if response.status_code == _PARTIAL_CONTENT else "wb") as file:

@@ -4,28 +4,49 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 LOCK = "models.lock"
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_NO_PATH = re.compile(r"[\\\0:]|^/|/$")
 
 
 @dataclass(frozen=True)
 class LockedFile:
-    """size in bytes; sha256 in hexadecimal."""
+    """size in bytes; sha256 in hexadecimal. Raises ValueError for what is neither."""
 
     size: int
     sha256: str
+
+    def __post_init__(self) -> None:
+        if type(self.size) is not int or self.size < 0:
+            raise ValueError(f"{self.size!r} is no size")
+        if not isinstance(self.sha256, str) or not _SHA256.fullmatch(self.sha256):
+            raise ValueError(f"{self.sha256!r} is no SHA-256")
 
 
 @dataclass(frozen=True)
 class LockedEntry:
     """One entry of the catalogue. revision: the commit that was fetched, None for what comes with the source.
-    files: by path below the lock's folder, with forward slashes."""
+    files: by path below the lock's folder, with forward slashes. Raises ValueError for a path that leads elsewhere."""
 
     revision: str | None
     files: Mapping[str, LockedFile]
+
+    def __post_init__(self) -> None:
+        for file in self.files:
+            check_path(file)
+
+
+def check_path(file: str) -> None:
+    """Raises ValueError for a path that does not lead, by its name, to a file below a folder."""
+    if _NO_PATH.search(file) or any(part in ("", ".", "..") for part in file.split("/")):
+        raise ValueError(f"{file!r} is no path below a folder")
 
 
 def read_lock(folder: Path) -> dict[str, LockedEntry]:
@@ -34,23 +55,39 @@ def read_lock(folder: Path) -> dict[str, LockedEntry]:
     if not path.is_file():
         return {}
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        return {
-            name: LockedEntry(
-                entry["revision"], {file: LockedFile(**facts) for file, facts in sorted(entry["files"].items())}
-            )
-            for name, entry in found.items()
-        }
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise ValueError(f"{path} is damaged: {error!r}") from error
+        return from_json(json.loads(path.read_text(encoding="utf-8")))
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged: {error}") from error
 
 
 def write_lock(folder: Path, entries: Mapping[str, LockedEntry]) -> None:
-    """Written beside and moved into place: a reader finds the old one or the new one."""
-    text = json.dumps({name: asdict(entries[name]) for name in sorted(entries)}, indent=1, sort_keys=True) + "\n"
+    """Written beside and moved into place: a reader finds the old one or the new one. Raises OSError."""
+    text = json.dumps(to_json(entries), indent=1, sort_keys=True) + "\n"
     beside = folder / f"{LOCK}.new"
-    beside.write_text(text, encoding="utf-8")
-    beside.replace(folder / LOCK)
+    try:
+        beside.write_text(text, encoding="utf-8")
+        beside.replace(folder / LOCK)
+    except OSError:
+        beside.unlink(missing_ok=True)
+        raise
+
+
+def to_json(entries: Mapping[str, LockedEntry]) -> dict[str, Any]:
+    """As it is written down."""
+    return {name: asdict(entries[name]) for name in sorted(entries)}
+
+
+def from_json(found: Any) -> dict[str, LockedEntry]:
+    """What ``to_json`` gave. Raises ValueError for anything else."""
+    try:
+        return {name: LockedEntry(entry["revision"], files_from_json(entry["files"])) for name, entry in found.items()}
+    except (TypeError, KeyError, AttributeError) as error:
+        raise ValueError(f"it is no list of models: {error!r}") from error
+
+
+def files_from_json(found: Any) -> dict[str, LockedFile]:
+    """The files of an entry. Raises ValueError, TypeError or AttributeError for what is none."""
+    return {file: LockedFile(**facts) for file, facts in sorted(found.items())}
 
 
 def measure(folder: Path, files: Iterable[str]) -> dict[str, LockedFile]:

@@ -17,6 +17,7 @@ import typer
 
 from server.errors import VoiceError
 from server.keys_cli import keys_app
+from server.models_cli import models_app
 from server.settings import load
 
 app = typer.Typer(
@@ -26,7 +27,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-models_app = typer.Typer(help="The models that Kammerton can run.", no_args_is_help=True)
 app.add_typer(models_app, name="models")
 app.add_typer(keys_app, name="keys")
 
@@ -129,30 +129,6 @@ def check(profile: ProfileOption = None, config: ConfigOption = None, weights_di
     loaded = load({"profile": profile, "weights_dir": weights_dir}, config)
     sections = (overview.settings_table(loaded), overview.profile_table(loaded.settings), overview.egress())
     typer.echo("\n\n".join(sections))
-
-
-@models_app.command("list")
-def list_models(config: ConfigOption = None, weights_dir: WeightsOption = None) -> None:
-    """Show all profiles, their models, and which of them are on disk."""
-    from server import overview
-
-    typer.echo(overview.catalog_table(load({"weights_dir": weights_dir}, config).settings))
-
-
-@models_app.command("fetch")
-def fetch_models(
-    profile: Annotated[str, typer.Argument(help="Whose models: cpu or gpu.")],
-    config: ConfigOption = None,
-    weights_dir: WeightsOption = None,
-    endpoint: Annotated[str | None, typer.Option(metavar="URL", help="A mirror of the Hugging Face hub.")] = None,
-) -> None:
-    """Download the weights of a profile, verified by hash. The only command that asks another server."""
-    settings = load({"weights_dir": weights_dir}, config).settings
-
-    from server.download import fetch_profile
-
-    fetched = fetch_profile(profile, settings.weights_dir, endpoint)
-    typer.echo(f"fetched {', '.join(fetched)}" if fetched else f"nothing to fetch: profile {profile} is complete")
 
 
 @app.command()

@@ -5,6 +5,7 @@ VoiceError
 ├── EngineError      a model failed: that response fails, the session lives
 │   ├── ContextError     the prompt is longer than the model reads: tried again with less of it, HTTP 400
 │   └── WeightsError     weights missing or altered: the server does not start
+├── CatalogError     the models asked for cannot be run here: the server does not start
 ├── PolicyError      not allowed by the operator: refused and audited
 │   └── AccessError      no right key, or a page of another origin: close code 3000, HTTP 401 or 403
 ├── ToolError        a tool could not do it: the model is told, the session lives
@@ -12,17 +13,18 @@ VoiceError
 ├── CapacityError    a queue is full: HTTP 429, close code 1013
 └── SettingsError    a setting is wrong: one line, exit code 2
 
-Anything else that comes up is a bug: close code 1011, no detail to the peer. Those that engines raise are
-written down in models/base.py, which imports nothing of the server.
+Anything else that comes up is a bug: close code 1011, no detail to the peer. Those that engines and the
+catalogue raise are written down in models/base.py, which imports nothing of the server.
 """
 
 from __future__ import annotations
 
-from models.base import CapacityError, ContextError, EngineError, VoiceError, WeightsError
+from models.base import CapacityError, CatalogError, ContextError, EngineError, VoiceError, WeightsError
 
 __all__ = [
     "AccessError",
     "CapacityError",
+    "CatalogError",
     "ClientError",
     "ContextError",
     "EngineError",

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from models.audio import read_wav, write_wav
+from models.lock import sha256
 from tests.cli.realtime_peer import STAGES, Peer, serving, tone
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -196,3 +197,33 @@ def test_models_fetch_names_the_hub_that_cannot_be_reached(tmp_path: Path) -> No
     assert done.returncode == 2
     assert "could not fetch" in done.stderr
     refused(command("models", "fetch", "giant", "--weights-dir", tmp_path), "giant", "tiny")
+
+
+def test_models_go_to_another_machine_in_one_file_and_every_damaged_one_is_named_there(tmp_path: Path) -> None:
+    bundle, weights = tmp_path / "tiny.tar", tmp_path / "weights"
+    exported = command("models", "export", bundle, "--profile", "tiny")
+    assert exported.returncode == 0, exported.stderr
+    assert exported.stdout == f"profile tiny is in {bundle}, SHA-256 {sha256(bundle)}\n"
+    imported = command("models", "import", bundle, "--weights-dir", weights)
+    assert imported.returncode == 0, imported.stderr
+    assert "kammerton serve --profile tiny" in imported.stdout
+    assert "every file of" in command("models", "verify", "tiny", "--weights-dir", weights).stdout
+
+    voice, words, vad = weights / "tts/en_US.onnx", weights / "stt/tiny/model.bin", weights / "vad/silero_vad.onnx"
+    voice.write_bytes(voice.read_bytes()[:-1] + b"?")
+    words.write_bytes(b"")
+    vad.unlink()
+    verified = command("models", "verify", "tiny", "--weights-dir", weights)
+    assert (verified.returncode, verified.stdout) == (2, "")
+    assert len(verified.stderr.splitlines()) == 3
+    for path, says in ((voice, "was altered"), (words, "is cut short"), (vad, "is missing")):
+        assert any(str(path) in line and says in line for line in verified.stderr.splitlines())
+    refused(
+        command("serve", "--profile", "tiny", "--port", "0", "--weights-dir", weights), "silero_vad.onnx is missing"
+    )
+
+
+def test_what_is_no_bundle_is_refused_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "x.tar").write_text("x")
+    refused(command("models", "import", tmp_path / "x.tar", "--weights-dir", tmp_path / "w"), "no bundle of Kammerton")
+    refused(command("models", "verify", "giant"), "giant", "tiny")

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from models import catalog
-from models.base import WeightsError
-from models.catalog import BUNDLED, CatalogError, load_engine, resolve, verify
+from models import entries
+from models.base import CatalogError, WeightsError
+from models.catalog import BUNDLED, load_engine, resolve, verify
 from models.fetch import fetch
 from models.lock import LOCK, read_lock
 
@@ -52,6 +52,7 @@ files = ["*.json", "*.jinja", "model.bin"]
 kind = "tts"
 engine = "piper.Piper"
 hub = "acme/voices"
+revision = "main"
 files = ["en/en_US/tiny/en_US.onnx*", "de/de_DE/tiny/de_DE.onnx*"]
 """.replace("REVISION", COMMIT).replace("\nkind", '\nlicence = "x"\nlanguages = []\nsize_mb = 1\nabout = "x"\nkind')
 
@@ -115,7 +116,13 @@ class _Request(BaseHTTPRequestHandler):
                 sha = hashlib.sha256(content).hexdigest()
                 sibling["lfs"] = {"sha256": sha, "size": len(content), "pointerSize": 130}
             siblings.append(sibling)
-        return {"id": name, "modelId": name, "sha": revision or NEWEST, "siblings": siblings, "tags": []}
+        return {
+            "id": name,
+            "modelId": name,
+            "sha": COMMIT if revision == COMMIT else NEWEST,
+            "siblings": siblings,
+            "tags": [],
+        }
 
     def _file(self, file: str, content: bytes, commit: str, *, body: bool) -> None:
         fault = self.server.faults.get(file, "")
@@ -149,9 +156,9 @@ class _Request(BaseHTTPRequestHandler):
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     """The stand-in, and a catalogue that has its models."""
     (tmp_path / "catalog.toml").write_text(CATALOG)
-    monkeypatch.setattr(catalog, "_CATALOG", tmp_path / "catalog.toml")
+    monkeypatch.setattr(entries, "_CATALOG", tmp_path / "catalog.toml")
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    caches = (catalog._read, catalog.entries, catalog.profiles)
+    caches = (entries._read, entries.entries, entries.profiles)
     for cached in caches:
         cached.cache_clear()
     with Hub() as server:

@@ -1,17 +1,19 @@
-"""What ``kammerton models fetch`` shows while weights come in."""
+"""The progress bars of ``kammerton models``: one for each file that comes in, or goes out."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from models.fetch import fetch
+from models.fetch import Progress as Report
 
 
-def fetch_profile(profile: str, weights_dir: Path, endpoint: str | None) -> list[str]:
-    """Fetch with a progress bar a file; returns the names of the models that were fetched. Raises as ``fetch`` does."""
+@contextmanager
+def progress_bars() -> Iterator[Report]:
+    """On standard error, from the first report on."""
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
     bars = Progress(*columns, console=Console(stderr=True))
     tasks: dict[str, TaskID] = {}
@@ -23,7 +25,7 @@ def fetch_profile(profile: str, weights_dir: Path, endpoint: str | None) -> list
         bars.update(tasks[file], completed=done, total=total)
 
     try:
-        return fetch(profile, weights_dir, show, endpoint=endpoint)
+        yield show
     finally:
         if tasks:
             bars.stop()
