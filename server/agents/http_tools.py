@@ -1,0 +1,126 @@
+"""Tools that are HTTP endpoints."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Any
+from urllib.parse import quote
+
+import httpx2
+import orjson
+
+from models.base import ToolSpec
+from server.core.tools import ToolPolicy
+from server.errors import PolicyError, ToolError
+from server.runtime.tools import Partial, Result, ToolCall, ToolContext
+
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+
+_IN_QUERY = {"GET", "DELETE"}
+_PLACE = re.compile(r"\{(\w+)\}")
+_MAX_BODY = 1024 * 1024
+"""What is read of an answer at most; what the model gets to see of it is bounded by the tool's policy."""
+_WORTH_ANOTHER_TRY = {429, 502, 503, 504}
+
+
+class HttpTool:
+    """See RunnableTool. Arguments named in the URL (``{name}``) go there; the others into the query of GET and DELETE,
+    and into a JSON body otherwise. Whatever changes something carries the header ``Idempotency-Key``.
+
+    client: makes the network client; it decides what may be reached.
+    """
+
+    def __init__(
+        self,
+        spec: ToolSpec,
+        policy: ToolPolicy,
+        *,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        client: Callable[[], httpx2.AsyncClient],
+    ) -> None:
+        self._spec = spec
+        self._policy = policy
+        self._method = method
+        self._url = url
+        self._headers = dict(headers)
+        self._client = client
+
+    @property
+    def spec(self) -> ToolSpec:
+        """See RunnableTool."""
+        return self._spec
+
+    @property
+    def policy(self) -> ToolPolicy:
+        """See RunnableTool."""
+        return self._policy
+
+    async def run(self, call: ToolCall, context: ToolContext) -> AsyncIterator[Partial | Result]:
+        """See RunnableTool."""
+        yield Result(await self._request(call))
+
+    async def _request(self, call: ToolCall) -> Any:
+        url, rest = _filled(self._url, call.arguments)
+        headers = dict(self._headers)
+        sent: dict[str, Any] = {"headers": headers}
+        if self._method in _IN_QUERY:
+            # Merged with the query of the URL itself, which httpx would drop.
+            url = str(httpx2.URL(url).copy_merge_params({name: _text(value) for name, value in rest.items()}))
+        else:
+            sent["content"] = orjson.dumps(rest)
+            headers["content-type"] = "application/json"
+        if self._method != "GET":
+            headers["idempotency-key"] = call.idempotency_key
+        try:
+            async with self._client() as client, client.stream(self._method, url, **sent) as answer:
+                return await _read(answer)
+        except PolicyError as error:
+            raise ToolError(f"not allowed: {error}") from None
+        except (httpx2.ConnectError, httpx2.ConnectTimeout):
+            raise ToolError("the service cannot be reached", retryable=True) from None
+        except httpx2.HTTPError as error:
+            raise ToolError(f"the service did not answer: {type(error).__name__}") from None
+
+
+async def _read(answer: httpx2.Response) -> Any:
+    if not answer.is_success:
+        raise ToolError(
+            f"the service answered with status {answer.status_code}",
+            retryable=answer.status_code in _WORTH_ANOTHER_TRY,
+        )
+    body = bytearray()
+    async for piece in answer.aiter_bytes():
+        body += piece
+        if len(body) > _MAX_BODY:
+            raise ToolError("the service answered with too much")
+    if "json" not in answer.headers.get("content-type", ""):
+        return bytes(body).decode(answer.encoding or "utf-8", "replace")
+    try:
+        return orjson.loads(bytes(body))
+    except orjson.JSONDecodeError:
+        raise ToolError("the service answered with broken JSON") from None
+
+
+def places(url: str) -> frozenset[str]:
+    """Names of the arguments that a URL template holds."""
+    return frozenset(_PLACE.findall(url))
+
+
+def _filled(url: str, arguments: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """The URL, and the arguments that it has no place for. A value never adds a path segment, a query or a host."""
+    used = places(url)
+    filled = _PLACE.sub(lambda place: _segment(arguments.get(place[1], "")), url)
+    return filled, {name: value for name, value in arguments.items() if name not in used and value is not None}
+
+
+def _segment(value: Any) -> str:
+    text = quote(_text(value), safe="")
+    # Two dots would climb out of their folder.
+    return text.replace(".", "%2E") if set(text) == {"."} else text
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else orjson.dumps(value).decode()

@@ -1,0 +1,114 @@
+"""MCP servers: the SDK's own, over pipes and over streamable HTTP."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator, Mapping
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from server.agents.mcp_tools import ClientServers, McpServer, McpTool, Transport, over_http, over_pipes
+from server.core.tools import McpEndpoint, ToolPolicy
+from server.errors import ToolError
+from server.policy.egress import Egress
+from tests.agents.calls import run
+
+PEER = Path(__file__).with_name("mcp_peer.py")
+COMMAND = (sys.executable, str(PEER))
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    process = subprocess.Popen([*COMMAND, str(port)], stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    with process.stderr:
+        for line in process.stderr:
+            if "Uvicorn running" in line:
+                break
+        yield f"http://127.0.0.1:{port}/mcp"
+        process.kill()
+        process.wait(30)
+
+
+@pytest.fixture(params=["pipes", "http"])
+async def server(request: pytest.FixtureRequest) -> AsyncIterator[McpServer]:
+    transport: Transport
+    if request.param == "pipes":
+        transport = over_pipes(COMMAND, ".", {})
+    else:
+        transport = over_http(request.getfixturevalue("url"), Egress().client)
+    server = McpServer("weather", transport)
+    yield server
+    await server.close()
+
+
+async def tool(server: McpServer, name: str) -> McpTool:
+    [spec] = [spec for spec in await server.list() if spec.name == name]
+    return McpTool(server, spec, ToolPolicy())
+
+
+async def test_its_tools_are_listed_with_their_schemas_and_run(server: McpServer) -> None:
+    weather = await tool(server, "get_weather")
+    assert weather.spec.description == "Weather forecast for a place."
+    assert weather.spec.parameters["required"] == ["location"]
+    assert await run(weather, location="Berlin") == {"location": "Berlin", "day": "today", "condition": "sunny"}
+
+
+async def test_an_error_of_a_tool_is_told_and_the_connection_lives(server: McpServer) -> None:
+    with pytest.raises(ToolError, match="no such place"):
+        await run(await tool(server, "fail"))
+    assert "hello" in str(await run(await tool(server, "say"), text="hello"))
+
+
+async def test_a_process_that_dies_fails_its_call_and_is_started_again_for_the_next(tmp_path: Path) -> None:
+    server = McpServer("weather", over_pipes(COMMAND, str(tmp_path), {}))
+    with pytest.raises(ToolError):
+        await run(await tool(server, "die"))
+    assert "again" in str(await run(await tool(server, "say"), text="again"))
+    await server.close()
+
+
+async def test_a_process_sees_the_secrets_that_it_is_given_and_no_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KAMMERTON_AUTH__KEY", "the server's own key")
+    server = McpServer("weather", over_pipes(COMMAND, str(tmp_path), {"WEATHER_KEY": "abc"}))
+    found = await run(await tool(server, "secret"))
+    assert "abc" in str(found)
+    assert "own key" not in str(found)
+    await server.close()
+
+
+@pytest.mark.parametrize("command", [("no-such-program-anywhere",), (sys.executable, "-c", "pass")])
+async def test_a_program_that_is_no_server_cannot_be_reached(command: tuple[str, ...]) -> None:
+    server = McpServer("weather", over_pipes(command, ".", {}))
+    with pytest.raises(ToolError, match="MCP server weather"):
+        await server.list()
+    await server.close()
+
+
+def _client(headers: Mapping[str, str]) -> httpx2.AsyncClient:
+    return Egress().client(headers=headers)
+
+
+async def test_a_server_that_a_client_names_offers_what_is_allowed(url: str) -> None:
+    session = await ClientServers(_client).connect(McpEndpoint("w", url, allowed=frozenset({"say"})))
+    assert [one.spec.name for one in session.tools] == ["say"]
+    assert "hello" in str(await run(session.tools[0], text="hello"))
+    await session.close()
+
+
+@pytest.mark.parametrize(
+    ("named", "told"),
+    [("https://mcp.example/mcp", r"mcp\.example:443"), ("http://127.0.0.1:9/mcp", "w")],
+)
+async def test_a_server_that_may_not_or_cannot_be_reached_is_told(named: str, told: str) -> None:
+    with pytest.raises(ToolError, match=told):
+        await ClientServers(_client).connect(McpEndpoint("w", named))
