@@ -81,12 +81,13 @@ class RawSocket:
         """Opcode and payload of the server's next frame; pings are answered on the way. Raises ConnectionError at the
         end."""
         while True:
-            opcode, payload = await self._frame(timeout_s)
+            opcode, payload = await self.anything(timeout_s)
             if opcode != PING:
                 return opcode, payload
             await self.send(frame(PONG, payload))
 
-    async def _frame(self, timeout_s: float) -> tuple[int, bytes]:
+    async def anything(self, timeout_s: float = 30) -> tuple[int, bytes]:
+        """The server's next frame, whatever it is; nothing is answered."""
         async with asyncio.timeout(timeout_s):
             await self._have(2)
             opcode, size = self._read[0] & 15, self._read[1] & 127
