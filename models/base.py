@@ -147,9 +147,17 @@ class Transcriber(Protocol):
     name: str
     languages: tuple[str, ...]
 
-    def open(self, *, language: str | None = None, prompt: str | None = None) -> Utterance:
-        """A new utterance. language None: detected once for the turn. Raises ValueError for a language
-        the model does not have."""
+    def open(
+        self,
+        *,
+        language: str | None = None,
+        prompt: str | None = None,
+        expected: str | None = None,
+        floor: float = 0.0,
+    ) -> Utterance:
+        """A new utterance. language None: detected once for the turn; then ``expected`` is taken where the detection is
+        less sure than ``floor`` (0 to 1) of another one, or half way from there to 1 for less than a second of speech.
+        Raises ValueError for a language the model does not have."""
         ...
 
     async def close(self) -> None: ...

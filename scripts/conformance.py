@@ -100,7 +100,12 @@ def _overview(clients: Mapping[str, Any], letters: Mapping[str, str]) -> Iterato
     yield f"## Server events\n\n{len(sent)} of {len(theirs)} are sent.\n"
     rows = ((f"`{kind}`", "sent" if kind in sent else _NOT_SENT[kind], by("received", kind)) for kind in theirs)
     yield from _table(("Event", "", "Received by"), rows)
-    yield "`response.done` has one field more than the API: `response.kammerton.timings_ms`, the times of its stages.\n"
+    yield "`response.created` and `response.done` have one field more than the API, `response.kammerton`: `language` is"
+    yield "the language that is spoken (ISO 639-1), `switched_from` the one before it in the first response after a"
+    yield "change, and in `response.done` `timings_ms` are the times of its stages.\n"
+    yield "A response that an engine gave up on ends as `failed`. Where the server answers by itself, that is with"
+    yield "`create_response`, a response of its own follows that says so. It is in nobody's way: `response.create` ends"
+    yield "it at once. Nothing follows when the voice is what failed.\n"
     yield "`rate_limits.updated` is sent behind `response.done` where the key has minutes of audio a day: as `tokens`,"
     yield "one of them for 100 ms of audio. Without such a limit there is nothing to tell.\n"
 

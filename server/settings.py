@@ -137,6 +137,36 @@ class AgentSettings(_Group):
     language: str = Field(
         default="en", pattern=r"^([a-z]{2,3})?$", description="Language expected first, ISO 639; empty for none."
     )
+    language_floor: float = Field(
+        default=0.7, ge=0, le=1, description="How sure another language must be heard for a call to change over to it."
+    )
+    voices: str = Field(
+        default="",
+        pattern=r"^([a-z]{2,3}=\S+(\s+[a-z]{2,3}=\S+)*)?$",
+        description="Voices of languages that `agent.voice` does not speak, as `de=NAME fr=NAME`.",
+    )
+
+    def voice_by_language(self) -> dict[str, str]:
+        """``voices`` by language."""
+        pairs = (pair.partition("=") for pair in self.voices.split())
+        return {language: name for language, _, name in pairs}
+
+
+_APOLOGY = "Said when an engine gave up on an answer; empty for nothing."
+
+
+class ApologySettings(_Group):
+    """What is said when an engine gave up on an answer, by the language of the call. A call in another language gets
+    the failed response only."""
+
+    de: str = Field(default="Entschuldigung, da ist etwas schiefgegangen. Bitte noch einmal.", description=_APOLOGY)
+    en: str = Field(default="Sorry, something went wrong. Please say that again.", description=_APOLOGY)
+    es: str = Field(default="Perdone, algo ha fallado. Por favor, repítalo.", description=_APOLOGY)
+    fr: str = Field(default="Pardon, quelque chose n'a pas marché. Répétez, s'il vous plaît.", description=_APOLOGY)
+    it: str = Field(default="Mi scusi, qualcosa è andato storto. Ripeta, per favore.", description=_APOLOGY)
+    nl: str = Field(default="Sorry, er ging iets mis. Zeg het nog eens, alstublieft.", description=_APOLOGY)
+    pl: str = Field(default="Przepraszam, coś poszło nie tak. Proszę powtórzyć.", description=_APOLOGY)
+    pt: str = Field(default="Desculpe, algo correu mal. Repita, por favor.", description=_APOLOGY)
 
 
 class EngineSettings(_Group):
@@ -197,6 +227,7 @@ class Settings(BaseSettings):
     tls: TlsSettings = TlsSettings()
     turns: TurnSettings = TurnSettings()
     agent: AgentSettings = AgentSettings()
+    apology: ApologySettings = ApologySettings()
     engines: EngineSettings = EngineSettings()
     log: LogSettings = LogSettings()
     metrics: MetricsSettings = MetricsSettings()

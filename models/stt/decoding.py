@@ -16,6 +16,8 @@ from models.stt.text import Tokens, believable
 _LEAST_SPEECH = 5
 """32 ms frames of speech below which a piece says nothing: a click, a cough."""
 _TOKEN_LIMIT = 224
+_SHORT = 1.0
+"""Seconds of speech by which a language is hard to tell: half the doubt is allowed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +34,9 @@ class ListenRequest:
 class DecodeRequest:
     """Decode one piece.
 
-    mel: [frames, bands]. window: frames of the encoder. language None: to be detected. prompt: tokens in front of the
-    start of the transcript. prefix: tokens that the transcript starts with. max_tokens: of the transcript.
+    mel: [frames, bands]. window: frames of the encoder. language None: to be detected; expected unless it is another
+    with a probability of floor. prompt: tokens in front of the start of the transcript. prefix: tokens that the
+    transcript starts with. max_tokens: of the transcript.
     """
 
     mel: Floats
@@ -42,6 +45,8 @@ class DecodeRequest:
     prompt: Tokens
     prefix: Tokens
     max_tokens: int
+    expected: str | None = None
+    floor: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +92,17 @@ class Said:
     language_probability: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class Language:
+    """given: the turn's. None: to be detected, and ``expected`` where the detection is not as sure as ``floor``."""
+
+    given: str | None
+    expected: str | None = None
+    floor: float = 0.0
+
+
 async def say(
-    workers: Workers, piece: Piece, *, language: str | None, prompt: Tokens, prefix: Tokens, priority: Priority
+    workers: Workers, piece: Piece, *, language: Language, prompt: Tokens, prefix: Tokens, priority: Priority
 ) -> Said:
     """Decode a piece, unless it holds no speech. Its text starts with the prefix, and is no more than that when the
     decode is not to be believed."""
@@ -98,7 +112,9 @@ async def say(
     request = DecodeRequest(
         mel=piece.mel,
         window=workers.window(len(piece.mel)),
-        language=language,
+        language=language.given,
+        expected=language.expected,
+        floor=(1 + language.floor) / 2 if seconds < _SHORT else language.floor,
         prompt=prompt,
         prefix=prefix,
         max_tokens=min(len(prefix) + 16 + round(25 * seconds), _TOKEN_LIMIT),

@@ -99,14 +99,20 @@ class FasterWhisper:
             max_batch = 16 if model.model.device == "cuda" else 1
         return cls(model, name, tuple(window_seconds), piece_seconds, prompts, max_batch, by_priority)
 
-    def open(self, *, language: str | None = None, prompt: str | None = None) -> WhisperUtterance:
-        """A new utterance. language None: detected for the turn. Raises ValueError for a language that the model
-        does not have."""
+    def open(
+        self,
+        *,
+        language: str | None = None,
+        prompt: str | None = None,
+        expected: str | None = None,
+        floor: float = 0.0,
+    ) -> WhisperUtterance:
+        """See ``Transcriber.open``. Raises ValueError for a language that the model does not have."""
         if language is not None and language not in self.languages:
             raise ValueError(f"{self.name} does not know the language {language!r}, but {', '.join(self.languages)}")
         if len(self.languages) == 1:
             language = self.languages[0]
-        return WhisperUtterance(self._workers, language, self._prompt_tokens(prompt))
+        return WhisperUtterance(self._workers, language, self._prompt_tokens(prompt), expected, floor)
 
     async def close(self) -> None:
         await self._workers.listen.aclose()
@@ -184,10 +190,10 @@ class FasterWhisper:
         """(language, probability) of each row; one decoder step for all of them if any is unknown."""
         if all(request.language for request in requests):
             return [(request.language or "", 1.0) for request in requests]
-        detected = [ranked[0] for ranked in self._model.model.detect_language(encoded)]
+        detected = self._model.model.detect_language(encoded)
         return [
-            (request.language, 1.0) if request.language else (token[2:-2], probability)
-            for request, (token, probability) in zip(requests, detected, strict=True)
+            (request.language, 1.0) if request.language else _surely(ranked, request.expected, request.floor)
+            for request, ranked in zip(requests, detected, strict=True)
         ]
 
     def _start(self, language: str) -> list[int]:
@@ -202,6 +208,15 @@ class FasterWhisper:
         # The score is a mean over the tokens; Whisper's own rule counts the end token as one more.
         mean = result.scores[0] * len(tokens) / (len(tokens) + 1) if tokens else 0.0
         return Decoded(tokens, language, probability, mean, result.no_speech_prob)
+
+
+def _surely(ranked: list[tuple[str, float]], expected: str | None, floor: float) -> tuple[str, float]:
+    """(language, probability): the likeliest one, or the expected one where that is not likely enough. ranked: the
+    model's tokens for languages."""
+    token, probability = ranked[0]
+    if expected is not None and probability < floor:
+        return expected, dict(ranked).get(f"<|{expected}|>", 0.0)
+    return token[2:-2], probability
 
 
 def _check_files(folder: Path, name: str) -> None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from models.base import EngineError, Pcm16, Priority, Transcript
-from models.stt.decoding import ListenRequest, Said, Workers, say
+from models.stt.decoding import Language, ListenRequest, Said, Workers, say
 from models.stt.features import SAMPLE_RATE
 from models.stt.pieces import VAD_FRAME, Piece
 from models.stt.text import Hypothesis, Tokens, agreed, hypothesis, join
@@ -33,8 +33,16 @@ _TAIL = 3 * VAD_FRAME
 class WhisperUtterance:
     """All methods belong to one event loop. A call that a later one has overtaken settles nothing any more."""
 
-    def __init__(self, workers: Workers, language: str | None, prompt: Tokens) -> None:
+    def __init__(
+        self,
+        workers: Workers,
+        language: str | None,
+        prompt: Tokens,
+        expected: str | None = None,
+        floor: float = 0.0,
+    ) -> None:
         self._workers, self._prompt = workers, prompt
+        self._expected, self._floor = expected, floor
         self._hearing = workers.hearing()
         self._language = language
         self._pushed = 0
@@ -134,7 +142,8 @@ class WhisperUtterance:
             heard_all = last.end == piece.end or last.end >= piece.heard_to + _TAIL
             if heard_all:
                 return last
-        return await say(self._workers, piece, language=language, prompt=self._prompt, prefix=prefix, priority=priority)
+        wanted = Language(language, self._expected, self._floor)
+        return await say(self._workers, piece, language=wanted, prompt=self._prompt, prefix=prefix, priority=priority)
 
     async def _unless_closed(self, work: Coroutine[Any, Any, Result]) -> Result:
         if self._closed:

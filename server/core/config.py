@@ -73,7 +73,10 @@ class SessionConfig:
     tool_choice: auto, none, required or a function's name. max_output_tokens None means "inf". context_tokens: what
     the model can read and write at once, None when unknown. server_tools: run by the server; no client sets or sees
     them.
-    language: ISO 639-1 the caller is expected to speak, None when unknown.
+    language: ISO 639-1 the caller is expected to speak, None when unknown. language_floor: how sure the transcriber
+    must be (0 to 1) that a turn is in another language than the call, for the call to change over.
+    voices: a voice by language, for a call whose ``voice`` does not speak it. apologies: by language, what is said when
+    an engine gave up on an answer; "" or none for nothing.
     extras: fields that are accepted, echoed and otherwise unused, by their dotted path in ``session``.
     """
 
@@ -94,6 +97,9 @@ class SessionConfig:
     max_output_tokens: int | None = None
     temperature: float | None = None
     language: str | None = None
+    language_floor: float = 0.7
+    voices: Mapping[str, str] = field(default_factory=lambda: EMPTY)
+    apologies: Mapping[str, str] = field(default_factory=lambda: EMPTY)
     truncation: Truncation = Truncation()
     context_tokens: int | None = None
     extras: Mapping[str, Any] = field(default_factory=lambda: EMPTY)

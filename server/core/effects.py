@@ -65,7 +65,8 @@ class StartIdleTimer:
 class Generation:
     """All that is needed to make one response, independent of what the session does meanwhile.
 
-    script: words that are spoken as they are; no model is asked.
+    script: words that are spoken as they are; no model is asked. house_voice: the voice to take where ``voice`` does
+    not speak the language, "" for any that does.
     """
 
     response_id: str
@@ -80,6 +81,7 @@ class Generation:
     speed: float
     output_format: AudioFormat
     script: str | None = None
+    house_voice: str = ""
 
 
 @dataclass(frozen=True, slots=True)

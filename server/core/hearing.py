@@ -239,7 +239,7 @@ class Hearing:
                 return self._changed(over, self._state.clock)
         if not self._policy.prepare or turn.pauses > self._policy.max_prepares:
             return []
-        return self._responses.prepare(turn.item_id, transcript.text, transcript.language)
+        return self._responses.prepare(turn.item_id, transcript.text, self._state.language_with(transcript))
 
     def failed(self, fact: e.TranscriptFailed) -> list[e.Output]:
         turn = self._turn
@@ -266,8 +266,7 @@ class Hearing:
         """A committed turn has its transcript. version: the conversation's just before the commit, if that was in the
         same step: then a response prepared from it may be adopted."""
         state = self._state
-        if transcript.text:
-            state.language = transcript.language
+        state.hear(transcript)
         if turn.item_id in state.conversation:
             state.conversation.update(with_text(state.conversation[turn.item_id], transcript.text))
         outputs: list[e.Output] = []

@@ -160,12 +160,14 @@ class TranscriptPartial:
 
 @dataclass(frozen=True, slots=True)
 class TranscriptFinal:
-    """Fact of the transcriber: the answer to Transcribe with this revision."""
+    """Fact of the transcriber: the answer to Transcribe with this revision. language_probability: 0 to 1, how sure it
+    is of the language."""
 
     item_id: str
     revision: int
     text: str
     language: str
+    language_probability: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,11 +237,12 @@ class ResponseFinished:
 
 @dataclass(frozen=True, slots=True)
 class ResponseFailed:
-    """Fact: an engine gave up on the response."""
+    """Fact: an engine gave up on the response. mute: it was the one that speaks."""
 
     response_id: str
     code: str
     message: str
+    mute: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -131,7 +131,8 @@ class ResponseStatus(StrEnum):
 class ResponseView:
     """The ``response`` object as the client sees it. conversation: its id, "" when out-of-band. reason:
     turn_detected, client_cancelled or max_output_tokens; error_code and error_message: when failed. usage: None
-    while in progress."""
+    while in progress. language: what is spoken (ISO 639-1), None when unknown. switched_from: the call's language until
+    now, when this is its first response in another."""
 
     id: str
     status: ResponseStatus
@@ -146,6 +147,8 @@ class ResponseView:
     error_code: str | None = None
     error_message: str | None = None
     usage: TokenUsage | None = None
+    language: str | None = None
+    switched_from: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,6 +69,8 @@ class Response:
         self.state = ResponseState.WAITING
         self.said: Item | None = None
         """What the caller said last, where it is no item of the conversation."""
+        self.apology = False
+        """Said by the server of its own accord, because another response failed."""
         self.held: list[ResponseFact] = []
         """Facts about a prepared response, to be told when it is adopted."""
 
@@ -85,6 +87,10 @@ class Response:
     def begun(self) -> bool:
         """Whether any of it was generated."""
         return self._open is not None or bool(self._output)
+
+    def speak(self, language: str | None, switched_from: str | None) -> None:
+        """It is made in this language, the first one after the call changed over from another."""
+        self._view = replace(self._view, language=language, switched_from=switched_from or self._view.switched_from)
 
     def created(self) -> ResponseCreated:
         """The response becomes visible."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from server.core import events as e
 from server.core.conversation import context, with_text
 from server.core.economy import Economy, characters_of, fixed_characters
+from server.core.language import with_language
 from server.core.response import Response, ResponseState
 from server.core.state import State
 
@@ -52,7 +53,7 @@ class Responses:
         """response.create"""
         overrides = fact.overrides
         in_band = overrides.conversation == "auto"
-        if in_band and self._active is not None:
+        if in_band and self._active is not None and not self._active.apology:
             message = (
                 f"Conversation already has an active response in progress: {self._active.id}. "
                 "Wait until the response is finished before creating a new one."
@@ -65,10 +66,13 @@ class Responses:
             if isinstance(entry, str) and entry not in self._state.conversation:
                 message = f"Item '{entry}' in 'response.input' does not exist in this conversation."
                 return [e.Error("invalid_value", message, "response.input", fact.event_id)]
+        apology: list[e.Output] = []
         if in_band:
             self._owed = False
+            # The client did not ask for an apology, so that it has not to wait for its end.
+            apology = [] if self._active is None else self._cancel(self._active, "client_cancelled")
             self._state.due.clear()
-        return self._begin(overrides)
+        return [*apology, *self._begin(overrides)]
 
     def cancel(self, fact: e.CancelResponse) -> list[e.Output]:
         """response.cancel"""
@@ -83,7 +87,7 @@ class Responses:
 
     # --------------------------------------------------------------------- what the caller's turns ask
 
-    def prepare(self, turn: str, text: str, language: str) -> list[e.Output]:
+    def prepare(self, turn: str, text: str, language: str | None) -> list[e.Output]:
         """The turn has settled and its words are known: think ahead, invisibly."""
         state = self._state
         detection = state.config.turn_detection
@@ -182,13 +186,16 @@ class Responses:
         if self._active is not None:
             return []
         response = self._activate(e.ResponseOverrides())
-        return [response.created(), *self._fail(response, "transcription_failed", message)]
+        created = response.created()
+        failed = self._fail(response, "transcription_failed", message)
+        return [created, *failed, *self._apologise(response)]
 
     def resume(self) -> list[e.Output]:
         """A transcript is there: start the responses that waited for it."""
         outputs: list[e.Output] = []
         for response in list(self._known.values()):
             if response.state is ResponseState.WAITING:
+                self._tell_language(response)
                 outputs += self._start(response)
         return outputs
 
@@ -220,7 +227,8 @@ class Responses:
                 self._economy.learn(self._characters[response.id], fact.usage.input_text)
                 return self._finish(response, status, view)
             case e.ResponseFailed():
-                return self._fail(response, fact.code, fact.message)
+                failed = self._fail(response, fact.code, fact.message)
+                return failed if fact.mute else [*failed, *self._apologise(response)]
             case e.ContextExceeded():
                 return self._shortened(response, fact)
 
@@ -241,6 +249,19 @@ class Responses:
         response.state = ResponseState.STREAMING
         return [e.StartResponse(generation)]
 
+    def _apologise(self, failed: Response) -> list[e.Output]:
+        """An engine gave up on an answer: say so, in a response of its own. Where the client asks for each response by
+        itself it decides itself what comes next, and an apology that fails is the end of it."""
+        state, detection = self._state, self._state.config.turn_detection
+        answers = detection is not None and detection.create_response and self._active is None
+        words = state.config.apologies.get(state.spoken_language or "")
+        if not words or not answers or not failed.default or failed.apology or failed.view.modality != "audio":
+            return []
+        outputs = self.say(e.Say(words))
+        assert self._active is not None
+        self._active.apology = True
+        return outputs
+
     def _shortened(self, response: Response, fact: e.ContextExceeded) -> list[e.Output]:
         """The words had more tokens than words usually have: try again with as much as fits by what is known now."""
         tried = self._characters[response.id]
@@ -253,6 +274,7 @@ class Responses:
     def _adopt(self, response: Response) -> list[e.Output]:
         self._prepared = None
         self._active = response
+        self._tell_language(response)
         response.state = ResponseState.STREAMING
         held, response.held = response.held, []
         outputs: list[e.Output] = [e.AdoptResponse(response.id), response.created()]
@@ -264,7 +286,15 @@ class Responses:
         response = self._make(overrides)
         if response.default:
             self._active = response
+        self._tell_language(response)
         return response
+
+    def _tell_language(self, response: Response) -> None:
+        """The client learns with each response what is spoken, and once that it has changed."""
+        state = self._state
+        response.speak(state.spoken_language, state.switched_from if response.default else None)
+        if response.default:
+            state.switched_from = None
 
     def _make(self, overrides: e.ResponseOverrides) -> Response:
         state, config = self._state, self._state.config
@@ -291,8 +321,10 @@ class Responses:
         said: what the caller said last, where it is no item yet."""
         state, overrides, view = self._state, self._overrides[response.id], response.view
         config, conversation = state.config, state.conversation
-        expected = config.transcription.language if config.transcription else None
+        language = language or state.spoken_language
         instructions = config.instructions if overrides.instructions is None else overrides.instructions
+        if language is not None and state.expected_language not in (None, language):
+            instructions = with_language(instructions, language)
         tools = config.tools if overrides.tools is None else overrides.tools
         response.said = said
         new = [] if said is None else [said]
@@ -313,9 +345,10 @@ class Responses:
             temperature=config.temperature if overrides.temperature is None else overrides.temperature,
             modality=view.modality,
             voice=view.voice,
-            language=language or state.language or expected or config.language,
+            language=language,
             speed=config.speed,
             output_format=view.output_format,
+            house_voice=config.voices.get(language or "", ""),
         )
 
     def _book(self, item_id: str, fact: e.ResponseAudio) -> int:

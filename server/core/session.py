@@ -89,6 +89,11 @@ class Session:
         return self._state.config
 
     @property
+    def language(self) -> str | None:
+        """The language of the call, ISO 639-1; None when unknown."""
+        return self._state.spoken_language
+
+    @property
     def conversation(self) -> Conversation:
         """The default conversation, to look at."""
         return self._state.conversation

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from server.core.conversation import Conversation, text_of
-from server.core.events import Item, SessionConfig
+from server.core.events import Item, SessionConfig, TranscriptFinal
+from server.core.language import language_after
 from server.core.playout import Ledger
 
 
@@ -14,7 +15,8 @@ from server.core.playout import Ledger
 class State:
     """Shared state of one Session; every part may read it, and says in its methods what it changes.
 
-    clock: input samples received, as far as the Session knows. language: of the last turn that held words.
+    clock: input samples received, as far as the Session knows. language: of the call, None while nothing was heard.
+    first_language: of its first turn. switched_from: its language before, until a response has told of the change.
     transcribing: committed items whose transcript is still to come. due: those of them that will be answered.
     truncated: items that the client cut. spoke: whether any assistant audio was sent.
     """
@@ -26,10 +28,37 @@ class State:
     conversation: Conversation = field(default_factory=Conversation)
     clock: int = 0
     language: str | None = None
+    first_language: str | None = None
+    switched_from: str | None = None
     transcribing: set[str] = field(default_factory=set)
     due: set[str] = field(default_factory=set)
     truncated: set[str] = field(default_factory=set)
     spoke: bool = False
+
+    @property
+    def expected_language(self) -> str | None:
+        """What the caller speaks as far as the configuration knows, else what was heard first."""
+        transcription = self.config.transcription
+        return (transcription.language if transcription else None) or self.config.language or self.first_language
+
+    @property
+    def spoken_language(self) -> str | None:
+        """The language of the call; the expected one while nothing was heard."""
+        return self.language or self.expected_language
+
+    def language_with(self, turn: TranscriptFinal) -> str | None:
+        """What the call's language is if this turn counts."""
+        floor = self.config.language_floor
+        return language_after(self.spoken_language, turn.language, turn.language_probability, turn.text, floor)
+
+    def hear(self, turn: TranscriptFinal) -> None:
+        """A turn is committed: the call's language may have changed."""
+        before, after = self.spoken_language, self.language_with(turn)
+        if before is not None and after != before:
+            self.switched_from = before
+        if turn.text:
+            self.first_language = self.first_language or after
+            self.language = after
 
     def advance(self, position: int) -> None:
         """Audio has been received up to ``position``; facts may come late, the clock never goes back."""

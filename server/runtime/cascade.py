@@ -65,6 +65,7 @@ class Work:
     spoken: asyncio.Queue[Segment | _Words | ToolCallDelta | _CallEnd | None] = field(default_factory=asyncio.Queue)
     usage: Usage = field(default_factory=lambda: Usage(0, 0))
     incomplete: str | None = None
+    mute: bool = False
     calls: dict[int, tuple[str, str]] = field(default_factory=dict)
     open_call: int | None = None
 
@@ -95,7 +96,7 @@ class Cascade:
                 await self._deliver(e.ContextExceeded(response_id, str(error), error.tokens))
             else:
                 code = "engine_error" if isinstance(error, EngineError) else "server_overloaded"
-                await self._deliver(e.ResponseFailed(response_id, code, str(error)))
+                await self._deliver(e.ResponseFailed(response_id, code, str(error), work.mute))
         else:
             usage = e.TokenUsage(
                 input_text=work.usage.prompt, cached=work.usage.cached, output_text=work.usage.completion
@@ -154,7 +155,7 @@ class Cascade:
         """Carry out the queue in order: segments become audio, calls become facts once the words before them are
         spoken."""
         generation = work.generation
-        mouth = _Mouth(self._tts.voice_for(generation.voice, generation.language), generation.output_format)
+        mouth = _Mouth(self._voice(generation), generation.output_format)
         first = True
         while (entry := await work.spoken.get()) is not None:
             match entry:
@@ -171,13 +172,25 @@ class Cascade:
                 case _CallEnd():
                     await self._deliver(_call_fact(work, entry.index, "", done=True))
 
+    def _voice(self, generation: e.Generation) -> Voice:
+        """The session's voice as long as it speaks the language; else the one set for that, else any that does."""
+        wanted, language = generation.voice, generation.language
+        voice = self._tts.voice_for(wanted, language)
+        if voice.name.lower() == wanted.lower() or not generation.house_voice:
+            return voice
+        return self._tts.voice_for(generation.house_voice, language)
+
     async def _speak_segment(self, work: Work, mouth: _Mouth, segment: Segment) -> None:
         generation = work.generation
         mouth.start(segment)
         stream = self._tts.synthesize(segment.text, mouth.voice, speed=generation.speed, priority=work.priority)
-        async with aclosing(stream) as chunks:
-            async for chunk in chunks:
-                await self._say(work, mouth, mouth.say(chunk))
+        try:
+            async with aclosing(stream) as chunks:
+                async for chunk in chunks:
+                    await self._say(work, mouth, mouth.say(chunk))
+        except VoiceError:
+            work.mute = True
+            raise
         await self._say(work, mouth, mouth.end())
 
     async def _say(self, work: Work, mouth: _Mouth, said: tuple[Pcm16, tuple[e.SpokenTo, ...]]) -> None:

@@ -244,8 +244,15 @@ class Runner:
 
     def _new_utterance(self) -> Utterance:
         wish = self._session.config.transcription
-        language = wish.language if wish and wish.language in self._engines.stt.languages else None
-        return self._engines.stt.open(language=language, prompt=wish.prompt if wish else None)
+        known = self._engines.stt.languages
+        language = wish.language if wish and wish.language in known else None
+        expected = self._session.language if self._session.language in known else None
+        return self._engines.stt.open(
+            language=language,
+            prompt=wish.prompt if wish else None,
+            expected=expected,
+            floor=self._session.config.language_floor,
+        )
 
     def _open_utterance(self, effect: e.OpenUtterance) -> None:
         utterance = self._new_utterance()
@@ -365,4 +372,4 @@ async def _final(
     except VoiceError as error:
         _log.warning("transcription failed", extra={"error": str(error)})
         return e.TranscriptFailed(item_id, revision, str(error))
-    return e.TranscriptFinal(item_id, revision, transcript.text, transcript.language)
+    return e.TranscriptFinal(item_id, revision, transcript.text, transcript.language, transcript.language_probability)

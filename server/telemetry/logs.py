@@ -109,6 +109,7 @@ def _log_response(session_id: str, event: ResponseDone) -> None:
         "response": response.id,
         "status": response.status.value,
         "reason": response.reason,
+        "language": response.language,
         "pii.text": " ".join(_words(response.output)),
     }
     logger.info("response done", extra=fields)

@@ -64,6 +64,7 @@ class Metrics:
         )
         self._responses = self._counter("responses", "Responses by how they ended.", "status")
         self._interruptions = self._counter("interruptions", "Answers cut short, by what cut them.", "cause")
+        self._switches = self._counter("language_switches", "Calls that changed over to another language.", "language")
         self._failures = self._counter("engine_errors", "Engine failures by the work that they ended.", "work")
         self._prompts = self._counter(
             "prompt_tokens",
@@ -119,6 +120,8 @@ class Metrics:
     def _count_response(self, event: ResponseDone) -> None:
         response = event.response
         self._responses.labels(response.status.value).inc()
+        if response.switched_from is not None:
+            self._switches.labels(response.language or "").inc()
         if response.status is ResponseStatus.CANCELLED and response.reason in _CAUSES:
             self._interruptions.labels(_CAUSES[response.reason]).inc()
 

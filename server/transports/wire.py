@@ -169,11 +169,10 @@ class RealtimeCodec:
         return self._frame({"type": "conversation.item.retrieved", "item": item_object(item, audio)})
 
     def encode_done(self, event: ev.ResponseDone, timings_ms: Mapping[str, Any] | None) -> bytes:
-        """``response.done`` with the times of the response's stages under ``response.kammerton``, a field that the
-        API does not have and that its clients pass over."""
+        """``response.done`` with the times of the response's stages under ``response.kammerton``."""
         body = event_body(event, self._identity)
         if timings_ms is not None:
-            body["response"]["kammerton"] = {"timings_ms": timings_ms}
+            body["response"].setdefault("kammerton", {})["timings_ms"] = timings_ms
         return self._frame(body)
 
     def _frame(self, body: Json) -> bytes:

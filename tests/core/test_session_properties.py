@@ -26,7 +26,7 @@ class AnyConversation(RuleBasedStateMachine):
         numbers = count()
         self.session = Session(
             "sess_1",
-            e.SessionConfig(transcription=e.InputTranscription()),
+            e.SessionConfig(transcription=e.InputTranscription(), language="en", apologies={"en": "Sorry."}),
             lambda prefix: f"{prefix}_{next(numbers)}",
             policy=TurnPolicy(prepare=prepare, max_prepares=max_prepares),
             marks=marks,
@@ -140,13 +140,18 @@ class AnyConversation(RuleBasedStateMachine):
         known = sorted(self.rules.utterances) or ["item_nobody"]
         self.tell(e.TranscriptPartial(known[pick % len(known)], text, text))
 
-    @rule(pick=PICK, text=st.sampled_from(["", "is it open on Friday"]), fails=st.booleans())
-    def transcript(self, pick: int, text: str, fails: bool) -> None:
+    @rule(
+        pick=PICK,
+        text=st.sampled_from(["", "is it open on Friday"]),
+        language=st.sampled_from(["en", "de", ""]),
+        fails=st.booleans(),
+    )
+    def transcript(self, pick: int, text: str, language: str, fails: bool) -> None:
         item, revision = (self.rules.asked or [("item_nobody", 0)])[-1 - pick % max(1, len(self.rules.asked))]
         if fails:
             self.tell(e.TranscriptFailed(item, revision, "no engine"))
         else:
-            self.tell(e.TranscriptFinal(item, revision, text, "en"))
+            self.tell(e.TranscriptFinal(item, revision, text, language))
 
     @rule(pick=PICK, text=WORDS)
     def says(self, pick: int, text: str) -> None:
@@ -161,10 +166,10 @@ class AnyConversation(RuleBasedStateMachine):
     def calls(self, pick: int, call: str, arguments: str) -> None:
         self.tell(e.ResponseToolCall(self.response(pick), call, "f", arguments, done=arguments == "}"))
 
-    @rule(pick=PICK, incomplete=st.sampled_from([None, "max_output_tokens"]), fails=st.booleans())
-    def ends(self, pick: int, incomplete: str | None, fails: bool) -> None:
+    @rule(pick=PICK, incomplete=st.sampled_from([None, "max_output_tokens"]), fails=st.booleans(), mute=st.booleans())
+    def ends(self, pick: int, incomplete: str | None, fails: bool, mute: bool) -> None:
         if fails:
-            self.tell(e.ResponseFailed(self.response(pick), "engine_error", "gone"))
+            self.tell(e.ResponseFailed(self.response(pick), "engine_error", "gone", mute))
         else:
             self.tell(e.ResponseFinished(self.response(pick), e.TokenUsage(), incomplete))
 

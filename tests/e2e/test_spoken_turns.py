@@ -72,6 +72,23 @@ async def test_a_german_caller_is_answered_in_german(server: Server):
         assert words(turn.text) & {"ich", "ein", "eine", "der", "die", "das", "nicht", "ihnen", "kann"}, turn.text
 
 
+async def test_a_call_changes_over_to_the_language_that_is_spoken_and_says_so(server: Server):
+    async with server.caller() as caller:
+        english = await caller.ask(speak("Are you a real person?"))
+        assert english.done.kammerton["language"] == "en"
+        assert "switched_from" not in english.done.kammerton
+        german = await caller.ask(speak("Was kostet ein Haarschnitt?", voice="de"))
+        assert (german.done.kammerton["language"], german.done.kammerton["switched_from"]) == ("de", "en")
+        assert caller.of("response.created")[-1].response.kammerton["language"] == "de"
+        assert_spoken(german)
+        assert words(german.text) & {"ich", "ein", "eine", "der", "die", "das", "nicht", "ihnen", "kann", "euro"}
+        again = await caller.ask(speak("Kann ich mit Karte zahlen?", voice="de"))
+        assert again.done.kammerton["language"] == "de"
+        assert "switched_from" not in again.done.kammerton
+        metrics = server.get("/metrics")[1]
+        assert 'kammerton_language_switches_total{language="de"} ' in metrics
+
+
 async def test_a_question_for_a_tool_calls_it_and_the_result_is_spoken(server: Server):
     async with server.caller(tools=TOOLS[:3]) as caller:
         turn = await caller.ask(speak("What time do you open on Friday?"))

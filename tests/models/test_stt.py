@@ -6,6 +6,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -81,7 +82,7 @@ def errors(wanted: str, heard: str) -> int:
     return row[-1]
 
 
-async def hear(engine: Transcriber, pcm: Pcm16, **options: str) -> Transcript:
+async def hear(engine: Transcriber, pcm: Pcm16, **options: Any) -> Transcript:
     utterance = engine.open(**options)
     utterance.push(pcm)
     transcript = await utterance.final()
@@ -144,6 +145,15 @@ async def test_a_final_is_no_end(engine: Transcriber) -> None:
     assert words(both.text) == words("Where are you located? Are you a real person?")
     assert both.audio_ms > first.audio_ms
     assert await utterance.final() == both
+
+
+async def test_a_turn_that_is_not_surely_in_another_language_is_heard_in_the_expected_one(engine: Transcriber) -> None:
+    pcm = with_silence(speak("Kann ich mit Karte zahlen?", voice="de"))
+    assert (await hear(engine, pcm, expected="en", floor=0.5)).language == "de"
+    doubted = await hear(engine, pcm, expected="en", floor=1.01)
+    assert doubted.language == "en"
+    assert doubted.language_probability < 0.5
+    assert (await hear(engine, pcm, expected="de", floor=1.01)).text == (await hear(engine, pcm)).text
 
 
 async def test_a_known_language_is_not_asked_for(engine: Transcriber) -> None:

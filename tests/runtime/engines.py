@@ -85,3 +85,22 @@ class ScriptedVoice:
 
     async def close(self) -> None:
         pass
+
+
+class NamedVoices(ScriptedVoice):
+    """A voice for each "name/language"; ``speakers`` are those that were asked to speak."""
+
+    def __init__(self, *names: str) -> None:
+        super().__init__()
+        self.voices = [Voice(name, language, 16_000) for name, _, language in (each.partition("/") for each in names)]
+        self.speakers: list[str] = []
+
+    def voice_for(self, wanted: str, language: str | None) -> Voice:
+        fitting = [voice for voice in self.voices if voice.language == language]
+        return next((voice for voice in fitting if voice.name == wanted), fitting[0])
+
+    def synthesize(
+        self, text: str, voice: Voice, *, speed: float = 1.0, priority: Priority = Priority.CONFIRMED
+    ) -> AsyncGenerator[SpeechChunk, None]:
+        self.speakers.append(voice.name)
+        return super().synthesize(text, voice, speed=speed, priority=priority)

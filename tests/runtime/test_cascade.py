@@ -10,7 +10,7 @@ import pytest
 from models.base import CapacityError, ChatDone, ContextError, EngineError, ToolCallDelta, Usage
 from server.core import events as e
 from server.runtime.cascade import Cascade, Work
-from tests.runtime.engines import ScriptedChat, ScriptedVoice
+from tests.runtime.engines import NamedVoices, ScriptedChat, ScriptedVoice
 
 GENERATION = e.Generation(
     response_id="resp_1",
@@ -64,7 +64,7 @@ class Facts(list[e.Input]):
         return rows
 
 
-async def make(chat: ScriptedChat, voice: ScriptedVoice, *, adopted: bool = True, **changes: object) -> Facts:
+async def make(chat: ScriptedChat, voice: ScriptedVoice, /, *, adopted: bool = True, **changes: object) -> Facts:
     facts = Facts()
     work = Work(replace(GENERATION, **changes))  # type: ignore[arg-type]
     if adopted:
@@ -124,6 +124,37 @@ async def test_a_prepared_response_speaks_its_first_clause_only():
     await run
     assert voice.said == ["Yes of course,", "we are.", "Come in."]
     assert facts.story[-1] == "finished"
+
+
+async def test_words_that_are_given_are_said_without_the_chat_model():
+    chat, voice = ScriptedChat("Never."), ScriptedVoice()
+    facts = await make(chat, voice, script="Sorry, once more.")
+    assert facts.story == ["Sorry, once more.", "~300", "finished"]
+    assert chat.requests == []
+
+
+@pytest.mark.parametrize(("fails", "mute"), [("chat", False), ("voice", True)])
+async def test_a_failure_says_whether_it_was_the_voice(fails: str, mute: bool):
+    chat = ScriptedChat("Good day.", *([EngineError("chat", "gone")] if fails == "chat" else []))
+    facts = await make(chat, ScriptedVoice(fails=fails == "voice"))
+    assert facts.of(e.ResponseFailed)[0].mute is mute
+
+
+@pytest.mark.parametrize(
+    ("wanted", "language", "house", "speaks"),
+    [
+        ("house_a", "en", "house_b", "house_a"),
+        ("house_a", "de", "", "de_1"),
+        ("house_a", "de", "de_2", "de_2"),
+        ("marin", "de", "de_2", "de_2"),
+        ("", "en", "house_b", "house_b"),
+        ("", "de", "nobody", "de_1"),
+    ],
+)
+async def test_the_voice_follows_the_language_of_the_call(wanted: str, language: str, house: str, speaks: str):
+    voice = NamedVoices("house_a/en", "house_b/en", "de_1/de", "de_2/de")
+    await make(ScriptedChat("Good day."), voice, voice=wanted, language=language, house_voice=house)
+    assert voice.speakers == [speaks]
 
 
 async def test_text_is_not_spoken():

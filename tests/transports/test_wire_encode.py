@@ -194,6 +194,16 @@ def test_times_of_a_response_can_be_told_without_disturbing_strict_clients(codec
     assert json.loads(codec.encode_done(done, None))["response"] == encoded(codec, done)["response"]
 
 
+def test_the_language_of_a_response_can_be_told_without_disturbing_strict_clients(codec: RealtimeCodec) -> None:
+    started = view(ev.ResponseStatus.IN_PROGRESS, language="de", switched_from="en")
+    (created,) = codec.encode(ev.ResponseCreated(started))
+    parsed = MODELS["response.created"].model_validate_json(created, strict=True)
+    assert parsed.response.kammerton == {"language": "de", "switched_from": "en"}
+    assert extra_fields(parsed) == {".response.kammerton"}
+    done = json.loads(codec.encode_done(ev.ResponseDone(view(language="de")), {"stt_final": 1.5}))
+    assert done["response"]["kammerton"] == {"language": "de", "timings_ms": {"stt_final": 1.5}}
+
+
 def test_every_event_of_the_core_is_tried_here() -> None:
     assert {type(event) for event in EVENTS} == set(get_args(ev.Event))
 
