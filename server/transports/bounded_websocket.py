@@ -172,6 +172,8 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
         self.disconnected = True
         self.writable.set()
         self._let_go()
+        # Told that a timer runs, the base class does not hang up when the session is over.
+        self.close_timer = self._cut
 
     def _let_go(self) -> None:
         """The connection is over; it need not be waited for."""
