@@ -1,0 +1,1 @@
+"""The engines one by one, without a server around them. These benchmarks import ``models``, and no server."""
