@@ -20,10 +20,11 @@ environment_stands() {
     [ "$(cat "$venv/.made-for" 2>/dev/null)" = "$root" ] && "$venv/bin/python" -c '' 2>/dev/null
 }
 
-# make_environment NAME REQUIREMENT: .venv holds the REQUIREMENT ("." with or without extras). NAME names its stamp,
-# which says for which pyproject.toml that was done: a second start installs nothing.
+# make_environment NAME REQUIREMENT [MORE ...]: .venv holds the REQUIREMENT ("." with or without extras), and MORE. NAME
+# names its stamp, which says for which pyproject.toml that was done: a second start installs nothing.
 make_environment() {
     local name=$1 requirement=$2 stamp="$venv/.installed-$1" state python
+    shift 2
     state=$(cksum <"$root/pyproject.toml")
     if environment_stands && [ "$(cat "$stamp" 2>/dev/null)" = "$state" ]; then
         return
@@ -36,11 +37,11 @@ make_environment() {
     echo "Installing Kammerton ($name) into .venv; this is done once and takes a minute or two ..." >&2
     if command -v uv >/dev/null; then
         environment_stands || uv venv --quiet --seed --clear --python "${python:->=3.11}" "$venv" || return
-        (cd "$root" && uv pip install --quiet --python "$venv/bin/python" --editable "$requirement") || return
+        (cd "$root" && uv pip install --quiet --python "$venv/bin/python" --editable "$requirement" "$@") || return
     else
         environment_stands || "$python" -m venv --clear "$venv" || return
         (cd "$root" && "$venv/bin/python" -m pip install --quiet --disable-pip-version-check \
-            --editable "$requirement") || return
+            --editable "$requirement" "$@") || return
     fi
     echo "$root" >"$venv/.made-for"
     echo "$state" >"$stamp"

