@@ -146,7 +146,9 @@ class CTranslate2Chat:
 
     async def warm(self, request: ChatRequest) -> None:
         """Keep the model's state after the part of the prompt that any continuation of these messages begins with:
-        later requests with the same cache_key reuse it. Raises EngineError and CapacityError."""
+        later requests with the same cache_key reuse it. Where there is no room it takes that of older prompts, which
+        means to load the model anew; with Priority.BACKGROUND it is not kept then. Raises EngineError and
+        CapacityError."""
         run = Generation(asyncio.get_running_loop())
         await asyncio.shield(await self._submit(request.priority, run, lambda: self._remember(request)))
 
@@ -212,6 +214,8 @@ class CTranslate2Chat:
             if not ids or ids in known or len(ids) > self._options.prefix_tokens:
                 return
             if weights.kept + len(ids) > self._options.prefix_tokens:
+                if request.priority is Priority.BACKGROUND:
+                    return
                 # The library never frees the state of a prompt while the model is loaded.
                 self._weights = weights = self._open()
                 known = weights.prefixes.setdefault(request.cache_key, [])

@@ -57,12 +57,15 @@ class OpenAIChat:
         client: httpx2.AsyncClient | None = None,
         dialect: Dialect | None = None,
         opens_thought: bool = False,
+        context: int | None = None,
     ) -> None:
         """base_url: up to and including ``/v1``. model: the server's name for it. client: stays the caller's to close;
         without one a client is made that reaches this machine only. opens_thought: whether the chat template has
-        already opened a thought where the answer begins. Raises ValueError for a URL that is none, or that needs a
+        already opened a thought where the answer begins. context: tokens that prompt and answer may have together, None
+        when unknown. Raises ValueError for a URL that is none, or that needs a
         client."""
         self.name = name
+        self.context = context
         self.malformed_calls = 0
         self._url = httpx2.URL(base_url.rstrip("/") + "/chat/completions")
         if self._url.scheme not in ("http", "https") or not self._url.host:

@@ -46,11 +46,13 @@ _PARSERS = (
 @dataclass(frozen=True)
 class _Folder:
     """What a model's folder says. parser: of tool calls, None where the template shows no tools or the form of the
-    calls is not known. control: finds control tokens and tool-call tags written out in a text."""
+    calls is not known. control: finds control tokens and tool-call tags written out in a text. context: tokens of
+    prompt and answer together, None where it does not say."""
 
     parser: str | None
     control: re.Pattern[str]
     opens_thought: bool
+    context: int | None
 
 
 @dataclass(frozen=True)
@@ -72,11 +74,21 @@ class VllmChat:
     """Kind ``llm``. Make it with ``load``.
 
     supports_tools: whether the chat template shows tools to the model, and its calls can be read; a request with tools
-    fails otherwise. A request without a temperature gets the likeliest words (greedy).
+    fails otherwise. context: tokens that prompt and answer may have together, None when the model's folder does not
+    say. A request without a temperature gets the likeliest words (greedy).
     """
 
-    def __init__(self, server: VllmServer, folder: _Folder, *, name: str, timeouts: Timeouts | None = None) -> None:
+    def __init__(
+        self,
+        server: VllmServer,
+        folder: _Folder,
+        *,
+        name: str,
+        context: int | None = None,
+        timeouts: Timeouts | None = None,
+    ) -> None:
         self.name = name
+        self.context = context or folder.context
         self.supports_tools = folder.parser is not None
         self._server = server
         self._client = loopback_client(str(server.socket))
@@ -119,7 +131,7 @@ class VllmChat:
         command = [interpreter, "-m", _MODULE, *_flags(folder, name, found, tuned, context, template)]
         server = VllmServer(name, command, environment(tuned.kv_gib), start_s=start_s)
         server.start()
-        return cls(server, found, name=name, timeouts=timeouts)
+        return cls(server, found, name=name, context=context, timeouts=timeouts)
 
     @property
     def malformed_calls(self) -> int:
@@ -191,6 +203,7 @@ def _look_into(folder: Path, name: str, template: Mapping[str, Any] | None, pars
         parser=(parser or _parser(str(config.get("model_type", "")), chat.source)) if chat.supports_tools else None,
         control=re.compile("|".join(re.escape(content) for content in {*special, *MARKS})),
         opens_thought=prompt.rstrip().endswith("<think>"),
+        context=(config.get("text_config") or config).get("max_position_embeddings"),
     )
 
 

@@ -27,6 +27,7 @@ from server.runtime.ear import Ear
 from server.runtime.formats import decode, encode
 from server.runtime.recordings import Recordings
 from server.runtime.stages import StageObserver, Stopwatch, Timings
+from server.runtime.warming import Warming
 
 _log = logging.getLogger(__name__)
 
@@ -95,6 +96,7 @@ class Runner:
         self._hearings: set[asyncio.Task[None]] = set()
         self._timings: dict[str, Timings] = {}
         self._group = asyncio.TaskGroup()
+        self._warming = Warming(engines.llm, self._spawn)
         self._idle_timer: asyncio.Task[None] | None = None
 
     # ------------------------------------------------------------------------------------- the door
@@ -156,6 +158,7 @@ class Runner:
                 self._spawn(self._judge())
                 await self._carry_out(self._tapped(None, self._session.open()))
                 while True:
+                    self._warming.follow(self._session.config)
                     fact = await self._inbox.get()
                     if isinstance(fact, asyncio.Event):
                         fact.set()
@@ -339,6 +342,7 @@ class Runner:
     # --------------------------------------------------------------------------------------- speaking
 
     def _start(self, generation: e.Generation, *, prepared: bool) -> None:
+        self._warming.stop()
         work = Work(generation)
         if not prepared:
             work.adopted.set()

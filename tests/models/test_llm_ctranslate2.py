@@ -340,6 +340,16 @@ async def test_warmed_prompts_are_bounded_and_old_ones_make_room():
     await model.close()
 
 
+async def test_what_is_warmed_in_the_background_makes_no_room_for_itself():
+    model = CTranslate2Chat.load(FOLDER, name="tiny", prefix_tokens=400)
+    systems = [ChatMessage("system", f"You are Anna, the phone assistant of shop {number}.") for number in range(2)]
+    for system in systems:
+        await model.warm(ChatRequest([system], TOOLS, priority=Priority.BACKGROUND))
+    cached = [done_of(await answer(model, system, HOURS)).usage.cached for system in systems]
+    assert cached[0] > cached[1] == 0
+    await model.close()
+
+
 async def test_a_prompt_larger_than_the_cache_is_simply_not_kept():
     model = CTranslate2Chat.load(FOLDER, name="tiny", prefix_tokens=50)
     await model.warm(ChatRequest([SYSTEM], TOOLS))

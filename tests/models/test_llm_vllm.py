@@ -33,8 +33,10 @@ from models.llm.ctranslate2 import CTranslate2Chat
 from models.llm.openai_chat import OpenAIChat, Timeouts
 from models.llm.openai_wire import Dialect
 from models.llm.vllm import VllmChat
+from server.core import events as e
 from tests.models.test_llm import HOURS, PERSON, STUNDEN, TOOLS, Answer
 from tests.models.vllm_env import CONTEXT
+from tests.runtime.session import call
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -92,6 +94,14 @@ async def metric(chat: VllmChat, name: str, labels: str = "") -> float:
     found = [line for line in page.splitlines() if line.startswith(f"vllm:{name}{{") and labels in line]
     assert found, page
     return sum(float(line.rsplit(" ", 1)[1]) for line in found)
+
+
+async def block_size(chat: VllmChat) -> int:
+    """Tokens that the prefix cache keeps or drops as one."""
+    page = (await chat._client.get("http://localhost/metrics")).text
+    found = re.search(r'block_size="(\d+)"', page)
+    assert found
+    return int(found[1])
 
 
 @pytest.mark.parametrize("messages", CONVERSATIONS.values(), ids=CONVERSATIONS.keys())
@@ -171,10 +181,7 @@ async def test_a_warmed_prompt_is_found_again_by_its_own_cache_key_only(chat: Vl
 
 
 async def test_each_turn_of_a_call_finds_what_the_turns_before_it_read(chat: VllmChat):
-    page = (await chat._client.get("http://localhost/metrics")).text
-    found = re.search(r'block_size="(\d+)"', page)
-    assert found
-    block = int(found[1])
+    block = await block_size(chat)
     messages = [SYSTEM]
     read = 0
     for text in ("Are you a real person?", "Can I speak to a human please?", "What time do you open on Friday?"):
@@ -185,6 +192,29 @@ async def test_each_turn_of_a_call_finds_what_the_turns_before_it_read(chat: Vll
         read = usage.prompt
         assert read > block
         messages.append(ChatMessage("assistant", "I am an AI assistant, not a person."))
+
+
+async def test_the_first_answer_of_a_call_finds_its_prompt_computed_when_the_call_was_accepted(chat: VllmChat):
+    tools = tuple(e.Tool(tool.name, tool.description, tool.parameters) for tool in TOOLS)
+    # Words that no other test has had computed.
+    config = e.SessionConfig(instructions="You are Bert of Salon Roma.", tools=tools, modality="text")
+    warmed = await metric(chat, "request_success_total") + 1
+    async with call(chat, config) as (runner, client):
+        while await metric(chat, "request_success_total") < warmed:
+            pass
+        hits = await metric(chat, "prefix_cache_hits_total")
+        asked = await metric(chat, "prefix_cache_queries_total")
+        said = e.Item("", e.ItemKind.MESSAGE, role="user", content=(e.ContentPart("input_text", PERSON.text),))
+        await runner.receive(e.CreateItem(None, said, None))
+        await runner.receive(e.CreateResponse(None))
+        await client.until(e.ResponseDone)
+    hits = await metric(chat, "prefix_cache_hits_total") - hits
+    asked = await metric(chat, "prefix_cache_queries_total") - asked
+    [done] = [event for event in client.events if isinstance(event, e.ResponseDone)]
+    usage = done.response.usage
+    assert usage is not None
+    assert (hits, asked) == (usage.cached, usage.input_text)
+    assert usage.input_text - usage.cached < 2 * await block_size(chat)
 
 
 async def assert_stopped(chat: VllmChat, generated: float) -> None:

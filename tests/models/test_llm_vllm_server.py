@@ -136,6 +136,7 @@ async def test_a_loaded_model_answers_and_leaves_nothing_behind(stand_in: StandI
     chat = stand_in.load()
     pids = stand_in.facts()["pids"]
     assert await words(chat) == f"I am number {pids[0]}"
+    assert chat.context == json.loads((TINY / "config.json").read_text())["max_position_embeddings"]
     folder = chat._server.socket.parent
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700, "nobody else may ask it"
     await chat.close()
@@ -166,6 +167,7 @@ async def test_the_server_gets_its_flags_and_an_environment_of_its_own(
         arguments=["--quantization", "fp8"],
     )
     await chat.close()
+    assert chat.context == 2048
     facts = stand_in.facts()
     line = " ".join(facts["arguments"])
     for flags in (
