@@ -18,6 +18,7 @@ from fastapi.params import Depends
 
 from models import catalog
 from models.base import ChatMessage, ChatRequest, Priority, VoiceError
+from models.offline import stay_offline
 from server import listening
 from server.core.events import SessionConfig
 from server.core.turns import TurnPolicy
@@ -48,6 +49,7 @@ def serve(settings: Settings) -> None:
     Raises CatalogError or WeightsError when the models cannot be run, OSError when the port cannot be had,
     SettingsError when keys or TLS are missing or cannot be used; all of them before anything is loaded.
     """
+    stay_offline()
     resolved = catalog.resolve(settings.profile, settings.weights_dir)
     keys = Keys(settings.auth.keys_file, settings.auth.key.get_secret_value())
     tls = listening.tls_context(settings.tls)

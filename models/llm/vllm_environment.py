@@ -11,6 +11,7 @@ import tempfile
 from pathlib import Path
 
 from models.base import EngineError
+from models.offline import SWITCHES
 
 REQUIREMENT = "vllm>=0.32,<0.34"
 """As in pyproject.toml."""
@@ -51,12 +52,8 @@ def environment(kv_gib: int | None = None) -> dict[str, str]:
     return (
         kept
         | without_gpu
+        | dict(SWITCHES)
         | {
-            "HF_HUB_OFFLINE": "1",
-            "TRANSFORMERS_OFFLINE": "1",
-            "HF_HUB_DISABLE_TELEMETRY": "1",
-            "VLLM_NO_USAGE_STATS": "1",
-            "DO_NOT_TRACK": "1",
             "VLLM_HOST_IP": "127.0.0.1",
             # Longer than our side keeps a connection, so that it is always we who close it.
             "VLLM_HTTP_TIMEOUT_KEEP_ALIVE": "600",

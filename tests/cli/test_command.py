@@ -66,6 +66,24 @@ def test_version_is_the_one_of_the_project() -> None:
     assert command("version").stdout.strip() == project["version"]
 
 
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one core has one thread anyway")
+def test_matrix_products_take_one_thread() -> None:
+    def threads(start: str) -> int:
+        script = (
+            "import os, sys\n"
+            f"sys.argv = ['kammerton', 'version']\n{start}\n"
+            "try: main()\n"
+            "except SystemExit: assert 'numpy' in sys.modules; print(len(os.listdir('/proc/self/task')))\n"
+        )
+        environment = {name: value for name, value in os.environ.items() if name != "OPENBLAS_NUM_THREADS"}
+        done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, env=environment, capture_output=True, text=True)
+        return int(done.stdout.split()[-1])
+
+    script = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]["kammerton"]
+    assert threads("from {} import {}".format(*script.split(":"))) == 1
+    assert threads("from server.cli import main") > 1, "numpy would have taken more"
+
+
 def test_serve_refuses_an_unknown_profile() -> None:
     refused(command("serve", "--profile", "giant"), "giant", "tiny")
 
