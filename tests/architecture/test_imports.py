@@ -34,7 +34,9 @@ HEAVY = {
 """Each heavy library and the only files that may import it."""
 
 ENVIRONMENT = {"server/settings.py", "models/llm/vllm_environment.py", "models/tts/worker_process.py"}
-"""Files that may touch the environment: the settings, and those that hand it on to a child process."""
+ENVIRONMENT |= {"server/__main__.py", "models/offline.py"}
+"""Files that may touch the environment: the settings, those that hand it on to a child process, and those that set in
+it what libraries read as they are imported."""
 
 
 def name(path: Path) -> str:
