@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import replace
 
-from server.core.events import ContentPart, ContextMessage, Item, ItemKind
+from server.core.events import ContentPart, ContextMessage, Item, ItemKind, ItemStatus
 
 ROOT = "root"
 
 _MAX_SIZE = 8 * 1024 * 1024
 _ITEM_SIZE = 256
+_PENDING = '{"status": "pending"}'
+"""What the model reads as the result of a call that has none yet."""
 
 
 class Conversation:
@@ -89,29 +91,90 @@ def _size(item: Item) -> int:
 
 
 def context(
-    items: Iterable[Item], instructions: str, heard: Callable[[Item], str] | None = None
+    items: Iterable[Item],
+    instructions: str,
+    heard: Callable[[Item], str] | None = None,
+    disowned: Container[str] = frozenset(),
 ) -> tuple[ContextMessage, ...]:
     """What the chat model reads: instructions first, then the items as chat messages, in order.
 
-    heard gives an assistant item's text as the caller heard it; default is its whole text. Function calls join the
-    assistant's words before them, as chat templates expect. Audio that is not transcribed yet is left out.
+    heard gives an assistant item's text as the caller heard it; default is its whole text. disowned: results that are
+    not to be read. Audio that is not transcribed yet is left out, and so are calls that were cut off.
     """
-    messages: list[ContextMessage] = []
-    if instructions:
-        messages.append(ContextMessage("system", instructions))
-    for item in items:
-        if item.kind is ItemKind.FUNCTION_CALL_OUTPUT:
-            messages.append(ContextMessage("tool", item.output, call_id=item.call_id))
-        elif item.kind is ItemKind.FUNCTION_CALL:
-            if messages and messages[-1].role == "assistant":
-                messages[-1] = replace(messages[-1], calls=(*messages[-1].calls, item))
-            else:
-                messages.append(ContextMessage("assistant", "", calls=(item,)))
-        else:
-            text = heard(item) if heard and item.role == "assistant" else text_of(item)
-            if text:
-                messages.append(ContextMessage(item.role, text))
-    return tuple(messages)
+    return _Context(list(items), heard or text_of, disowned).messages(instructions)
+
+
+class _Context:
+    """Items as chat models want them: a call joins the assistant's words, and its result stands right behind it, also
+    where the assistant went on speaking meanwhile. A result that came in a later turn stands there, behind its call
+    told once more; in its own turn the call has been pending."""
+
+    def __init__(self, items: list[Item], heard: Callable[[Item], str], disowned: Container[str]) -> None:
+        self._items = [item for item in items if item.id not in disowned and not _cut_off(item)]
+        self._heard = heard
+        self._calls: dict[str, Item] = {}
+        self._results: dict[str, Item] = {}
+        self._turn_of: dict[str, int] = {}
+        turn = 0
+        for item in self._items:
+            turn += item.role == "user"
+            self._turn_of[item.id] = turn
+            if item.kind is ItemKind.FUNCTION_CALL:
+                self._calls[item.call_id] = item
+            elif item.kind is ItemKind.FUNCTION_CALL_OUTPUT:
+                self._results.setdefault(item.call_id, item)
+
+    def messages(self, instructions: str) -> tuple[ContextMessage, ...]:
+        read: list[ContextMessage] = [ContextMessage("system", instructions)] if instructions else []
+        open_calls: list[Item] = []
+        for item in self._items:
+            if item.kind is ItemKind.FUNCTION_CALL:
+                if read and read[-1].role == "assistant":
+                    read[-1] = replace(read[-1], calls=(*read[-1].calls, item))
+                else:
+                    read.append(ContextMessage("assistant", "", calls=(item,)))
+                open_calls.append(item)
+            elif item.kind is ItemKind.FUNCTION_CALL_OUTPUT:
+                if item.call_id in self._calls and self._near(item):
+                    continue
+                read += self._answers(open_calls)
+                read += self._late(item)
+            elif text := self._heard(item) if item.role == "assistant" else text_of(item):
+                if open_calls and item.role == "assistant":
+                    read[-1] = replace(read[-1], text=f"{read[-1].text} {text}".strip())
+                    continue
+                read += self._answers(open_calls)
+                read.append(ContextMessage(item.role, text))
+        return (*read, *self._answers(open_calls))
+
+    def _near(self, result: Item) -> bool:
+        """Whether the result came in the turn of its call, and is the first for it."""
+        call = self._calls[result.call_id]
+        first = self._results[result.call_id] is result
+        return not first or self._turn_of[call.id] == self._turn_of[result.id]
+
+    def _answers(self, open_calls: list[Item]) -> list[ContextMessage]:
+        read = []
+        for call in open_calls:
+            result = self._results.get(call.call_id)
+            known = result is not None and self._near(result)
+            read.append(ContextMessage("tool", result.output if result and known else _PENDING, call_id=call.call_id))
+        open_calls.clear()
+        return read
+
+    def _late(self, result: Item) -> list[ContextMessage]:
+        call = self._calls.get(result.call_id)
+        if call is None:
+            return [ContextMessage("tool", result.output, call_id=result.call_id)]
+        again = replace(call, call_id=f"{call.call_id}_late")
+        return [
+            ContextMessage("assistant", "", calls=(again,)),
+            ContextMessage("tool", result.output, call_id=again.call_id),
+        ]
+
+
+def _cut_off(item: Item) -> bool:
+    return item.kind is ItemKind.FUNCTION_CALL and item.status is not ItemStatus.COMPLETED
 
 
 def text_of(item: Item) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
 
 from server.core.config import AudioFormat
 from server.core.items import ContextMessage
-from server.core.tools import Tool
+from server.core.tools import EMPTY, Tool
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +67,9 @@ class StartIdleTimer:
 class Generation:
     """All that is needed to make one response, independent of what the session does meanwhile.
 
-    script: words that are spoken as they are; no model is asked. house_voice: the voice to take where ``voice`` does
-    not speak the language, "" for any that does.
+    parallel_tool_calls: False keeps the first call only. fillers: what to say before the call of a tool, by its name,
+    when the model has said nothing itself. script: words that are spoken as they are; no model is asked. house_voice:
+    the voice to take where ``voice`` does not speak the language, "" for any that does.
     """
 
     response_id: str
@@ -82,6 +85,8 @@ class Generation:
     output_format: AudioFormat
     script: str | None = None
     house_voice: str = ""
+    parallel_tool_calls: bool = True
+    fillers: Mapping[str, str] = field(default_factory=lambda: EMPTY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +118,51 @@ class StopResponse:
 
 
 @dataclass(frozen=True, slots=True)
+class RunTool:
+    """Run a server tool; answered by any number of ToolPartial and one ToolFinished. arguments: JSON text, as the model
+    gave it. turn_id: the caller's item that it answers, "" when there is none. refusal: why it must not be run, "" when
+    it may be."""
+
+    call_id: str
+    name: str
+    arguments: str
+    response_id: str
+    turn_id: str
+    language: str | None
+    refusal: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StopTool:
+    """End the call; nobody waits for its result."""
+
+    call_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolsTold:
+    """The caller has been told the results of these calls."""
+
+    call_ids: tuple[str, ...]
+
+
+class TimerKind(StrEnum):
+    """What a timer is for; a session has one of each kind at most."""
+
+    FLOOR = "floor"
+    SLOW_TOOL = "slow_tool"
+
+
+@dataclass(frozen=True, slots=True)
+class StartTimer:
+    """Tell TimerFired with this token after so many milliseconds; replaces the timer of this kind that runs."""
+
+    kind: TimerKind
+    token: int
+    after_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class ClearPlayout:
     """Throw away what was sent but not yet played (doors that pace or know a clear message)."""
 
@@ -138,6 +188,10 @@ Effect = (
     | AdoptResponse
     | StartResponse
     | StopResponse
+    | RunTool
+    | StopTool
+    | ToolsTold
+    | StartTimer
     | ClearPlayout
     | DropAudio
 )

@@ -184,7 +184,8 @@ class Hearing:
         """input_audio_buffer.timeout_triggered: the caller's silence becomes an item without words, and is answered."""
         state, detection = self._state, self._state.config.turn_detection
         timed = detection is not None and detection.idle_timeout_ms is not None
-        if not timed or self._turn is not None or self._responses.audible or state.transcribing:
+        busy = self._responses.audible or self._responses.reports.busy or state.transcribing
+        if not timed or self._turn is not None or busy:
             return []
         item = e.Item(
             state.new_id("item"), e.ItemKind.MESSAGE, role="user", content=(e.ContentPart("input_audio", ""),)

@@ -7,12 +7,14 @@ said otherwise.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any
 
 from server.core.config import AudioFormat
+from server.core.effects import TimerKind
 from server.core.items import Item
-from server.core.tools import Tool
+from server.core.tools import EMPTY, Tool
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,6 +261,50 @@ ResponseFact = ResponseText | ResponseAudio | ResponseToolCall | ResponseFinishe
 
 
 @dataclass(frozen=True, slots=True)
+class ToolPartial:
+    """Fact of a server tool: a part of its result, to be spoken as it is."""
+
+    call_id: str
+    text: str
+
+
+class ToolOutcome(StrEnum):
+    """How a call of a server tool ended. repeated: it had happened before, and its result was given again."""
+
+    OK = "ok"
+    REPEATED = "repeated"
+    TIMEOUT = "timeout"
+    ERROR = "error"
+    INVALID_ARGUMENTS = "invalid_arguments"
+    UNKNOWN_TOOL = "unknown_tool"
+    BAD_RESULT = "bad_result"
+    TOO_LARGE = "too_large"
+    UNCERTAIN = "uncertain"
+    LIMIT = "limit"
+
+
+@dataclass(frozen=True, slots=True)
+class ToolFinished:
+    """Fact of a server tool: its call is over. output: what the model reads. seconds: how long it took. changes: new
+    values of fields of SessionConfig, in force from the answer on. say: the answer word for word, "" asks the model."""
+
+    call_id: str
+    outcome: ToolOutcome
+    output: str
+    seconds: float
+    changes: Mapping[str, Any] = field(default_factory=lambda: EMPTY)
+    say: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TimerFired:
+    """The timer that StartTimer asked for has run out."""
+
+    kind: TimerKind
+    token: int
+
+
+@dataclass(frozen=True, slots=True)
 class Played:
     """Fact of the playout: the peer has played this item up to ``samples`` (a carrier's mark)."""
 
@@ -303,8 +349,11 @@ Input = (
     | TranscriptFinal
     | TranscriptFailed
     | ResponseFact
-    | Played
+    | ToolPartial
+    | ToolFinished
     | Say
+    | TimerFired
+    | Played
     | KeyPressed
     | KeysTyped
     | LineLost

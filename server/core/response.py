@@ -34,6 +34,7 @@ from server.core.events import (
     ResponseCreated,
     ResponseDone,
     ResponseFact,
+    ResponseOverrides,
     ResponseStatus,
     ResponseToolCall,
     ResponseView,
@@ -58,7 +59,12 @@ class Response:
         conversation: Conversation | None,
         new_id: Callable[[str], str],
         book: Callable[[str, ResponseAudio], int],
+        overrides: ResponseOverrides,
+        script: str = "",
     ) -> None:
+        """script: the words to say, "" to ask the model."""
+        self.overrides = overrides
+        self.script = script
         self._view = view
         self._conversation = conversation
         self._new_id = new_id
@@ -71,6 +77,8 @@ class Response:
         """What the caller said last, where it is no item of the conversation."""
         self.apology = False
         """Said by the server of its own accord, because another response failed."""
+        self.characters = 0
+        """Length of its prompt."""
         self.held: list[ResponseFact] = []
         """Facts about a prepared response, to be told when it is adopted."""
 

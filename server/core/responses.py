@@ -6,9 +6,9 @@ from collections import deque
 from dataclasses import dataclass, replace
 
 from server.core import events as e
-from server.core.conversation import context, with_text
-from server.core.economy import Economy, characters_of, fixed_characters
-from server.core.language import with_language
+from server.core.generations import Generations, said_by_caller, takes_server_tools
+from server.core.protected import Protected
+from server.core.reports import Reports
 from server.core.response import Response, ResponseState
 from server.core.state import State
 
@@ -17,15 +17,14 @@ _MAX_BESIDE = 8
 """Out-of-band responses that one session may have under way."""
 _MAX_SAYINGS = 8
 """Sentences of the door that may wait for the answer under way."""
-_PROTECTED_FOR = 5 * e.INPUT_RATE
-"""How long after their end, by the estimate, the mark of protected words is waited for."""
 _SILENCE = "..."
 """How a caller's silence reads to the model."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Basis:
-    """What a prepared response was made from; it is adopted only if none of it has changed."""
+    """What a prepared response was made from; it is adopted only if none of it has changed. turn: "" for one that
+    reports what tools have found."""
 
     turn: str
     version: int
@@ -38,14 +37,13 @@ class Responses:
     def __init__(self, state: State) -> None:
         self._state = state
         self._known: dict[str, Response] = {}
-        self._overrides: dict[str, e.ResponseOverrides] = {}
         self._active: Response | None = None
         self._prepared: tuple[Response, _Basis] | None = None
         self._owed = False
         self._sayings: deque[e.Say] = deque(maxlen=_MAX_SAYINGS)
-        self._protected: tuple[str, str] = ("", "")
-        self._economy = Economy()
-        self._characters: dict[str, int] = {}
+        self._protected = Protected(state)
+        self._generations = Generations(state)
+        self.reports = Reports(state, self)
 
     # ------------------------------------------------------------------------------- client commands
 
@@ -66,24 +64,31 @@ class Responses:
             if isinstance(entry, str) and entry not in self._state.conversation:
                 message = f"Item '{entry}' in 'response.input' does not exist in this conversation."
                 return [e.Error("invalid_value", message, "response.input", fact.event_id)]
-        apology: list[e.Output] = []
-        if in_band:
-            self._owed = False
-            # The client did not ask for an apology, so that it has not to wait for its end.
-            apology = [] if self._active is None else self._cancel(self._active, "client_cancelled")
-            self._state.due.clear()
-        return [*apology, *self._begin(overrides)]
+        if not in_band:
+            return self.begin(overrides)
+        self._owed = False
+        # The client did not ask for an apology, so that it has not to wait for its end.
+        apology = [] if self._active is None else self._cancel(self._active, "client_cancelled")
+        self._state.due.clear()
+        last = self._state.conversation.last_id
+        if last is not None and self._state.conversation[last].role == "user":
+            self.reports.tools.new_turn()
+        self.reports.tools.yields = False
+        return [*apology, *self._discard_report(), *self.begin(overrides)]
 
     def cancel(self, fact: e.CancelResponse) -> list[e.Output]:
         """response.cancel"""
         response = self._active if fact.response_id is None else self._known.get(fact.response_id)
+        if response is None and fact.response_id is None and self.reports.tools.running:
+            return self.reports.interrupt()
         if response is None or response.state is ResponseState.PREPARED:
             message = "Cancellation failed: no active response found"
             param = "response_id" if fact.response_id else None
             return [e.Error("response_cancel_not_active", message, param, fact.event_id)]
-        if response is self._active:
-            self._owed = False
-        return self._cancel(response, "client_cancelled")
+        if response is not self._active:
+            return self._cancel(response, "client_cancelled")
+        self._owed = False
+        return [*self._cancel(response, "client_cancelled"), *self.reports.interrupt()]
 
     # --------------------------------------------------------------------- what the caller's turns ask
 
@@ -91,18 +96,21 @@ class Responses:
         """The turn has settled and its words are known: think ahead, invisibly."""
         state = self._state
         detection = state.config.turn_detection
-        busy = self._active or self._owed or state.transcribing or self._prepared
-        if detection is None or not detection.create_response or busy or not text:
+        if detection is None or not detection.create_response or not text:
             return []
+        outputs = self._discard_report()
+        if self._active or self._owed or state.transcribing or self._prepared:
+            return outputs
         response = self._make(e.ResponseOverrides())
         response.state = ResponseState.PREPARED
         self._prepared = response, _Basis(turn, state.conversation.version, state.config)
-        generation = self._generation(response, _said(text), language)
-        return self.discard() if generation is None else [e.PrepareResponse(generation)]
+        generation = self._generations.make(response, said_by_caller(text), language)
+        return [*outputs, *(self.discard() if generation is None else [e.PrepareResponse(generation)])]
 
     def answer(self, turn: str, version: int | None) -> list[e.Output]:
         """The turn is committed and transcribed: adopt what was prepared for it, else start now, or as soon as the
         response under way is over. version: the conversation's just before the turn became an item."""
+        self.reports.tools.new_turn()
         if self._active is not None:
             self._owed = True
             return []
@@ -110,7 +118,7 @@ class Responses:
             response, basis = self._prepared
             if version is not None and basis == _Basis(turn, version, self._state.config):
                 return self._adopt(response)
-        return [*self.discard(), *self._begin(e.ResponseOverrides())]
+        return [*self.discard(), *self.begin(e.ResponseOverrides())]
 
     @property
     def audible(self) -> bool:
@@ -123,7 +131,7 @@ class Responses:
             return []
         response, _ = self._prepared
         self._prepared = None
-        self._forget(response)
+        del self._known[response.id]
         return [e.StopResponse(response.id)]
 
     def say(self, fact: e.Say) -> list[e.Output]:
@@ -133,45 +141,36 @@ class Responses:
             return []
         moot = self.discard()
         # No model reads the conversation, so that it need not fit.
-        response = self._activate(e.ResponseOverrides(input=()))
+        response = self._activate(e.ResponseOverrides(input=()), fact.text)
         if fact.protected:
-            self._protected = response.id, ""
-        generation = self._generation(response)
+            self._protected.begin(response.id)
+        generation = self._generations.make(response)
         assert generation is not None
         response.state = ResponseState.STREAMING
-        return [*moot, response.created(), e.StartResponse(replace(generation, script=fact.text))]
+        return [*moot, response.created(), e.StartResponse(generation)]
 
     def barge_in(self) -> list[e.Output]:
         """The caller speaks over the answer: it ends here, and only what was heard of it was said. Protected words go
         on."""
-        return [] if self._guarded else self.stop()
+        return [] if self._protected.guards(self.answering) else self.stop()
 
     def stop(self) -> list[e.Output]:
         """Whatever is made or played ends here."""
+        spoken_over = self.audible
         self._sayings.clear()
-        self._protected = "", ""
+        self._protected.clear()
         self._owed = False
         self._state.due.clear()
         outputs: list[e.Output] = [e.ClearPlayout(i) for i in self._state.ledger.interrupt(self._state.clock)]
+        outputs += self._discard_report()
         if self._active is not None:
             outputs += self._cancel(self._active, "turn_detected")
-        return outputs
-
-    @property
-    def _guarded(self) -> bool:
-        """Whether protected words are being made, or have not been heard to their end."""
-        response_id, item_id = self._protected
-        if self._active is not None and self._active.id == response_id:
-            return True
-        ledger, clock = self._state.ledger, self._state.clock
-        # A mark that never comes must not silence the caller for good.
-        if not ledger.playing(clock - _PROTECTED_FOR):
-            return False
-        return (ledger.heard(item_id, clock) or 0) < (ledger.sent(item_id) or 0)
+        # Who speaks into the silence of a tool that runs interrupts nothing.
+        return [*outputs, *self.reports.interrupt()] if spoken_over else outputs
 
     def silence(self) -> list[e.Output]:
         """The caller has said nothing for too long: take the floor."""
-        return self._begin(e.ResponseOverrides(), _said(_SILENCE))
+        return self.begin(e.ResponseOverrides(), said_by_caller(_SILENCE))
 
     def wait_for_caller(self) -> list[e.Output]:
         """The answer is out: how long the caller may say nothing, once it is played."""
@@ -199,6 +198,40 @@ class Responses:
                 outputs += self._start(response)
         return outputs
 
+    # ------------------------------------------------------------------------------- server tools
+
+    @property
+    def answering(self) -> str | None:
+        """See ``Speaker``."""
+        return None if self._active is None else self._active.id
+
+    def prepare_report(self, overrides: e.ResponseOverrides, script: str) -> list[e.Output] | None:
+        """See ``Speaker``."""
+        if self._prepared is not None:
+            return []
+        response = self._make(overrides, script)
+        response.state = ResponseState.PREPARED
+        self._prepared = response, _Basis("", self._state.conversation.version, self._state.config)
+        generation = self._generations.make(response)
+        if generation is None:
+            self.discard()
+            return None
+        return [e.PrepareResponse(generation)]
+
+    def adopt_report(self) -> list[e.Output]:
+        """See ``Speaker``."""
+        if self._prepared is None:
+            return []
+        response, basis = self._prepared
+        if basis == _Basis("", self._state.conversation.version, self._state.config):
+            return self._adopt(response)
+        # What was made of another conversation is dropped, and the same made anew.
+        return [*self.discard(), *self.begin(response.overrides, script=response.script)]
+
+    def _discard_report(self) -> list[e.Output]:
+        self.reports.moot()
+        return self.discard() if self._prepared is not None and not self._prepared[1].turn else []
+
     # ------------------------------------------------------------------------------- engines' facts
 
     def fact(self, fact: e.ResponseFact) -> list[e.Output]:
@@ -208,8 +241,10 @@ class Responses:
             return []
         if response.state is ResponseState.PREPARED:
             if isinstance(fact, e.ContextExceeded):
-                self._economy.exceeded(self._characters[response.id], fact.tokens)
+                self._generations.exceeded(response, fact.tokens)
             if isinstance(fact, e.ResponseFailed | e.ContextExceeded):
+                if self._prepared is not None and not self._prepared[1].turn:
+                    self.reports.failed()
                 return self.discard()
             response.held.append(fact)
             return []
@@ -220,11 +255,12 @@ class Responses:
                 self._state.spoke = True
                 return list(response.audio(fact))
             case e.ResponseToolCall():
-                return self._stored(response.call(fact))
+                called = self._state.stored(response.call(fact))
+                return [*called, *self.reports.tools.called(response, called)]
             case e.ResponseFinished():
                 status = e.ResponseStatus.INCOMPLETE if fact.incomplete else e.ResponseStatus.COMPLETED
                 view = replace(response.view, usage=fact.usage, reason=fact.incomplete)
-                self._economy.learn(self._characters[response.id], fact.usage.input_text)
+                self._generations.learn(response, fact.usage.input_text)
                 return self._finish(response, status, view)
             case e.ResponseFailed():
                 failed = self._fail(response, fact.code, fact.message)
@@ -234,19 +270,23 @@ class Responses:
 
     # ------------------------------------------------------------------------------------- internals
 
-    def _begin(self, overrides: e.ResponseOverrides, said: e.Item | None = None) -> list[e.Output]:
-        response = self._activate(overrides)
+    def begin(self, overrides: e.ResponseOverrides, said: e.Item | None = None, *, script: str = "") -> list[e.Output]:
+        """Make a response of the default conversation, or beside it. said: what the caller said last, where it is no
+        item yet. script: its words, "" to ask the model."""
+        response = self._activate(overrides, script)
         return [response.created(), *self._start(response, said)]
 
     def _start(self, response: Response, said: e.Item | None = None) -> list[e.Output]:
-        """Start generating, unless a turn that belongs into the context is still being transcribed."""
-        if self._state.transcribing and self._overrides[response.id].input is None:
+        """Start generating, unless a turn that belongs into the context is still being transcribed, or a tool runs."""
+        waits = self._state.transcribing or (response.default and self.reports.tools.running)
+        if waits and response.overrides.input is None:
             return []
-        generation = self._generation(response, said)
+        generation = self._generations.make(response, said)
         if generation is None:
             message = "The conversation no longer fits into the model's context, and 'truncation' is 'disabled'."
             return self._fail(response, "context_length_exceeded", message)
         response.state = ResponseState.STREAMING
+        self._reporting(response)
         return [e.StartResponse(generation)]
 
     def _apologise(self, failed: Response) -> list[e.Output]:
@@ -264,10 +304,10 @@ class Responses:
 
     def _shortened(self, response: Response, fact: e.ContextExceeded) -> list[e.Output]:
         """The words had more tokens than words usually have: try again with as much as fits by what is known now."""
-        tried = self._characters[response.id]
-        self._economy.exceeded(tried, fact.tokens)
-        generation = None if response.begun else self._generation(response, response.said)
-        if generation is None or self._characters[response.id] >= tried:
+        tried = response.characters
+        self._generations.exceeded(response, fact.tokens)
+        generation = None if response.begun else self._generations.make(response, response.said)
+        if generation is None or response.characters >= tried:
             return self._fail(response, "context_length_exceeded", fact.message)
         return [e.StopResponse(response.id), e.StartResponse(generation)]
 
@@ -276,14 +316,20 @@ class Responses:
         self._active = response
         self._tell_language(response)
         response.state = ResponseState.STREAMING
+        self._reporting(response)
         held, response.held = response.held, []
         outputs: list[e.Output] = [e.AdoptResponse(response.id), response.created()]
         for fact in held:
             outputs += self.fact(fact)
         return outputs
 
-    def _activate(self, overrides: e.ResponseOverrides) -> Response:
-        response = self._make(overrides)
+    def _reporting(self, response: Response) -> None:
+        """The response's context is what is there now."""
+        if takes_server_tools(response.overrides):
+            self.reports.tools.reported_by(response.id)
+
+    def _activate(self, overrides: e.ResponseOverrides, script: str = "") -> Response:
+        response = self._make(overrides, script)
         if response.default:
             self._active = response
         self._tell_language(response)
@@ -296,7 +342,7 @@ class Responses:
         if response.default:
             state.switched_from = None
 
-    def _make(self, overrides: e.ResponseOverrides) -> Response:
+    def _make(self, overrides: e.ResponseOverrides, script: str = "") -> Response:
         state, config = self._state, self._state.config
         in_band = overrides.conversation == "auto"
         view = e.ResponseView(
@@ -309,52 +355,14 @@ class Responses:
             max_output_tokens=overrides.max_output_tokens or config.max_output_tokens,
             metadata=overrides.metadata,
         )
-        response = Response(view, state.conversation if in_band else None, state.new_id, self._book)
+        response = Response(view, state.conversation if in_band else None, state.new_id, self._book, overrides, script)
         self._known[response.id] = response
-        self._overrides[response.id] = overrides
         return response
-
-    def _generation(
-        self, response: Response, said: e.Item | None = None, language: str | None = None
-    ) -> e.Generation | None:
-        """All that the response is made from; None when the conversation does not fit and may not be cut.
-        said: what the caller said last, where it is no item yet."""
-        state, overrides, view = self._state, self._overrides[response.id], response.view
-        config, conversation = state.config, state.conversation
-        language = language or state.spoken_language
-        instructions = config.instructions if overrides.instructions is None else overrides.instructions
-        if language is not None and state.expected_language not in (None, language):
-            instructions = with_language(instructions, language)
-        tools = config.tools if overrides.tools is None else overrides.tools
-        response.said = said
-        new = [] if said is None else [said]
-        if overrides.input is None:
-            fitting = self._economy.fit([*conversation, *new], instructions, tools, config)
-            if fitting is None:
-                return None
-            items = fitting
-        else:
-            items = [conversation[entry] if isinstance(entry, str) else entry for entry in overrides.input] + new
-        self._characters[response.id] = fixed_characters(instructions, tools) + sum(map(characters_of, items))
-        return e.Generation(
-            response_id=response.id,
-            messages=context(items, instructions, state.heard_text),
-            tools=tools,
-            tool_choice=overrides.tool_choice or config.tool_choice,
-            max_output_tokens=view.max_output_tokens,
-            temperature=config.temperature if overrides.temperature is None else overrides.temperature,
-            modality=view.modality,
-            voice=view.voice,
-            language=language,
-            speed=config.speed,
-            output_format=view.output_format,
-            house_voice=config.voices.get(language or "", ""),
-        )
 
     def _book(self, item_id: str, fact: e.ResponseAudio) -> int:
         rate = self._known[fact.response_id].view.output_format.rate
-        if fact.response_id == self._protected[0]:
-            self._protected = fact.response_id, item_id
+        self._protected.speaks(fact.response_id, item_id)
+        self.reports.floor.taken(fact.samples, rate)
         return self._state.ledger.send(item_id, rate, fact.samples, fact.words, self._state.clock)
 
     def _cancel(self, response: Response, reason: str) -> list[e.Output]:
@@ -367,32 +375,16 @@ class Responses:
         return self._finish(response, e.ResponseStatus.FAILED, view)
 
     def _finish(self, response: Response, status: e.ResponseStatus, view: e.ResponseView) -> list[e.Output]:
-        outputs = self._stored(response.finish(status, view))
-        self._forget(response)
+        outputs = self._state.stored(response.finish(status, view))
+        del self._known[response.id]
         if response is self._active:
             self._active = None
+            outputs += self.reports.tools.settle(response.view)
             if self._owed:
                 self._owed = False
-                outputs += self._begin(e.ResponseOverrides())
+                outputs += self.begin(e.ResponseOverrides())
             elif self._sayings:
                 outputs += self.say(self._sayings.popleft())
-            else:
+            elif not self.reports.busy:
                 outputs += self.wait_for_caller()
         return outputs
-
-    def _forget(self, response: Response) -> None:
-        del self._known[response.id]
-        del self._overrides[response.id]
-        self._characters.pop(response.id, None)
-
-    def _stored(self, events: list[e.Event]) -> list[e.Output]:
-        """Items that the client truncated while they were being spoken stay truncated when they end."""
-        state = self._state
-        for event in events:
-            if isinstance(event, e.ItemDone) and event.item.id in state.truncated:
-                state.conversation.update(with_text(event.item, state.heard_text(event.item)))
-        return list(events)
-
-
-def _said(text: str) -> e.Item:
-    return e.Item("", e.ItemKind.MESSAGE, role="user", content=(e.ContentPart("input_text", text),))

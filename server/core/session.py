@@ -68,6 +68,9 @@ class Session:
             e.ResponseToolCall: self._responses.fact,
             e.ResponseFinished: self._responses.fact,
             e.ResponseFailed: self._responses.fact,
+            e.ToolPartial: self._responses.reports.partial,
+            e.ToolFinished: self._responses.reports.finished,
+            e.TimerFired: self._responses.reports.timer,
             e.ContextExceeded: self._responses.fact,
         }
 
@@ -79,6 +82,7 @@ class Session:
         """Answer one Input. Never raises for anything a client or an engine may say. A conversation that has outgrown
         its size loses its oldest items, and the client is told."""
         outputs = self._handlers[type(fact)](fact)
+        outputs += self._responses.reports.go_on(caller_speaks=not self._hearing.idle)
         while (oldest := self._state.conversation.surplus) is not None:
             outputs += self._delete(oldest)
         return outputs
@@ -119,6 +123,11 @@ class Session:
         """session.update"""
         state = self._state
         new = replace(state.config, **fact.changes)
+        own = {tool.tool.name for tool in new.server_tools}
+        for tool in new.tools:
+            if tool.name in own:
+                message = f"The name '{tool.name}' is taken by a tool that this server runs; choose another one."
+                return [e.Error("invalid_value", message, "session.tools", fact.event_id)]
         if state.spoke and new.voice != state.config.voice:
             message = "Cannot update a conversation's voice if assistant audio is present."
             return [e.Error("cannot_update_voice", message, "session.audio.output.voice", fact.event_id)]
@@ -162,6 +171,8 @@ class Session:
             message = f"The previous item '{after}' does not exist: give an existing item's id, 'root' or nothing."
             return [e.Error("invalid_value", message, "previous_item_id", fact.event_id)]
         previous = conversation.insert(item, after)
+        if item.kind is e.ItemKind.FUNCTION_CALL_OUTPUT and self._responses.reports.tools.ran(item.call_id):
+            self._state.disowned.add(item.id)
         heard = [] if fact.audio is None else self._hearing.brought(item, fact.audio)
         return [e.ItemAdded(item, previous), e.ItemDone(item, previous), *heard]
 
@@ -180,6 +191,7 @@ class Session:
     def _delete(self, item_id: str) -> list[e.Output]:
         self._state.conversation.delete(item_id)
         self._state.truncated.discard(item_id)
+        self._state.disowned.discard(item_id)
         return [e.DropAudio(item_id), e.ItemDeleted(item_id)]
 
     def _truncate_item(self, fact: e.TruncateItem) -> list[e.Output]:

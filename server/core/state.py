@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from server.core.conversation import Conversation, text_of
-from server.core.events import Item, SessionConfig, TranscriptFinal
+from server.core.conversation import Conversation, text_of, with_text
+from server.core.events import Event, Item, ItemDone, Output, SessionConfig, TranscriptFinal
 from server.core.language import language_after
 from server.core.playout import Ledger
 
@@ -18,7 +18,8 @@ class State:
     clock: input samples received, as far as the Session knows. language: of the call, None while nothing was heard.
     first_language: of its first turn. switched_from: its language before, until a response has told of the change.
     transcribing: committed items whose transcript is still to come. due: those of them that will be answered.
-    truncated: items that the client cut. spoke: whether any assistant audio was sent.
+    truncated: items that the client cut. disowned: results that the client gave for calls that the server runs. spoke:
+    whether any assistant audio was sent.
     """
 
     config: SessionConfig
@@ -33,6 +34,7 @@ class State:
     transcribing: set[str] = field(default_factory=set)
     due: set[str] = field(default_factory=set)
     truncated: set[str] = field(default_factory=set)
+    disowned: set[str] = field(default_factory=set)
     spoke: bool = False
 
     @property
@@ -63,6 +65,13 @@ class State:
     def advance(self, position: int) -> None:
         """Audio has been received up to ``position``; facts may come late, the clock never goes back."""
         self.clock = max(self.clock, position)
+
+    def stored(self, events: list[Event]) -> list[Output]:
+        """Items that the client truncated while they were being spoken stay truncated when they end."""
+        for event in events:
+            if isinstance(event, ItemDone) and event.item.id in self.truncated:
+                self.conversation.update(with_text(event.item, self.heard_text(event.item)))
+        return list(events)
 
     def heard_text(self, item: Item) -> str:
         """An assistant message's words as far as the caller heard them."""

@@ -9,7 +9,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from uuid import uuid4
+
+import orjson
 
 from models import audio
 from models.base import (
@@ -35,6 +38,7 @@ from models.base import (
 from server.core import events as e
 from server.core.segmenter import Segment, Segmenter
 from server.runtime.formats import encode
+from server.runtime.tool_arguments import check
 
 Deliver = Callable[[e.Input], Awaitable[None]]
 StageReached = Callable[[str, str], None]
@@ -56,18 +60,32 @@ class _CallEnd:
     index: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Faulty:
+    """The arguments of this call are not what its tool asks for: the model gets one chance to mend them."""
+
+    index: int
+    arguments: str
+    problem: str
+
+
+_Entry = Segment | _Words | ToolCallDelta | _CallEnd | _Faulty
+
+
 @dataclass(slots=True)
 class Work:
     """One response in the making."""
 
     generation: e.Generation
     adopted: asyncio.Event = field(default_factory=asyncio.Event)
-    spoken: asyncio.Queue[Segment | _Words | ToolCallDelta | _CallEnd | None] = field(default_factory=asyncio.Queue)
+    spoken: asyncio.Queue[_Entry | None] = field(default_factory=asyncio.Queue)
     usage: Usage = field(default_factory=lambda: Usage(0, 0))
     incomplete: str | None = None
     mute: bool = False
     calls: dict[int, tuple[str, str]] = field(default_factory=dict)
-    open_call: int | None = None
+    call: list[ToolCallDelta] = field(default_factory=list)
+    worded: bool = False
+    thought: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def priority(self) -> Priority:
@@ -82,6 +100,7 @@ class Cascade:
         self._tts = tts
         self._deliver = deliver
         self._reached = reached
+        self._call_ids: set[str] = set()
 
     async def run(self, work: Work) -> None:
         """Make the response to its end, or to its failure. Cancelling this stops both engines."""
@@ -113,6 +132,7 @@ class Cascade:
                 match delta:
                     case TextDelta():
                         self._reached(generation.response_id, "llm_first_token")
+                        work.worded = work.worded or not delta.text.isspace()
                         # Words behind a call wait for it: they are a new message, and it comes first.
                         if work.calls:
                             self._end_call(work)
@@ -127,16 +147,21 @@ class Cascade:
                             self._queue(work, segmenter.flush())
                             segmenter = Segmenter()
                         if delta.index not in work.calls:
+                            if work.calls and not generation.parallel_tool_calls:
+                                continue
+                            await self._fill(work, delta.name or "")
                             self._end_call(work)
-                            work.calls[delta.index] = (delta.id or "", delta.name or "")
-                            work.open_call = delta.index
-                        work.spoken.put_nowait(delta)
+                            work.calls[delta.index] = (self._unique(delta.id), delta.name or "")
+                        work.call.append(delta)
                     case ChatDone():
                         work.usage = delta.usage
                         work.incomplete = "max_output_tokens" if delta.finish_reason == "length" else None
         # A call that the token limit cut off stays open: the Session closes it as incomplete.
         if work.incomplete is None:
             self._end_call(work)
+        for piece in work.call:
+            work.spoken.put_nowait(piece)
+        work.thought.set()
         if spoken:
             self._queue(work, segmenter.flush())
         work.spoken.put_nowait(None)
@@ -146,10 +171,34 @@ class Cascade:
             self._reached(work.generation.response_id, "first_segment")
             work.spoken.put_nowait(segment)
 
+    async def _fill(self, work: Work, name: str) -> None:
+        """The model calls a tool without a word to the caller: say what is set down for that."""
+        filler = work.generation.fillers.get(name, "")
+        if filler and not work.worded and work.generation.modality == "audio":
+            work.worded = True
+            await self._deliver(e.ResponseText(work.generation.response_id, filler))
+            segmenter = Segmenter()
+            self._queue(work, [*segmenter.push(filler), *segmenter.flush()])
+
+    def _unique(self, call_id: str | None) -> str:
+        """A call's id in this session: some servers number the calls of each answer anew."""
+        if not call_id or call_id in self._call_ids:
+            call_id = f"call_{uuid4().hex[:24]}"
+        self._call_ids.add(call_id)
+        return call_id
+
     def _end_call(self, work: Work) -> None:
-        if work.open_call is not None:
-            work.spoken.put_nowait(_CallEnd(work.open_call))
-            work.open_call = None
+        """The call's arguments are complete: hand them on as they came, unless they are not what the tool asks for."""
+        if not work.call:
+            return
+        pieces, work.call = work.call, []
+        index = pieces[0].index
+        tool = next((tool for tool in work.generation.tools if tool.name == work.calls[index][1]), None)
+        text = "".join(piece.arguments for piece in pieces)
+        problem = check(tool.parameters, text).problem if tool else ""
+        for entry in [_Faulty(index, text, problem)] if problem else pieces:
+            work.spoken.put_nowait(entry)
+        work.spoken.put_nowait(_CallEnd(index))
 
     async def _speak(self, work: Work) -> None:
         """Carry out the queue in order: segments become audio, calls become facts once the words before them are
@@ -169,6 +218,9 @@ class Cascade:
                 case ToolCallDelta():
                     mouth.new_message()
                     await self._deliver(_call_fact(work, entry.index, entry.arguments))
+                case _Faulty():
+                    mouth.new_message()
+                    await self._deliver(_call_fact(work, entry.index, await self._mended(work, entry)))
                 case _CallEnd():
                     await self._deliver(_call_fact(work, entry.index, "", done=True))
 
@@ -179,6 +231,35 @@ class Cascade:
         if voice.name.lower() == wanted.lower() or not generation.house_voice:
             return voice
         return self._tts.voice_for(generation.house_voice, language)
+
+    async def _mended(self, work: Work, faulty: _Faulty) -> str:
+        """The arguments as the model gives them once it is told what was wrong, or as they were if that does not help:
+        who runs the call then says so."""
+        await work.thought.wait()
+        call_id, name = work.calls[faulty.index]
+        wanted = [tool for tool in work.generation.tools if tool.name == name]
+        request = _request(work)
+        told = orjson.dumps({"error": "invalid arguments", "hint": faulty.problem}).decode()
+        shown = faulty.arguments if check({}, faulty.arguments).problem == "" else "{}"
+        again = replace(
+            request,
+            messages=[
+                *request.messages,
+                ChatMessage("assistant", "", (ToolCall(call_id, name, shown or "{}"),)),
+                ChatMessage("tool", told, tool_call_id=call_id),
+            ],
+            tools=[ToolSpec(tool.name, tool.description, tool.parameters) for tool in wanted],
+            tool_choice=name,
+        )
+        text = ""
+        try:
+            async with aclosing(self._llm.stream(again)) as deltas:
+                async for delta in deltas:
+                    if isinstance(delta, ToolCallDelta) and delta.index == 0:
+                        text += delta.arguments
+        except VoiceError:
+            return faulty.arguments
+        return faulty.arguments if check(wanted[0].parameters, text).problem else text
 
     async def _speak_segment(self, work: Work, mouth: _Mouth, segment: Segment) -> None:
         generation = work.generation

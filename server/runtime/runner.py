@@ -27,6 +27,9 @@ from server.runtime.ear import Ear
 from server.runtime.formats import decode, encode
 from server.runtime.recordings import Recordings
 from server.runtime.stages import StageObserver, Stopwatch, Timings
+from server.runtime.timers import Timers
+from server.runtime.tool_runner import ToolRunner
+from server.runtime.tools import Toolbox
 from server.runtime.warming import Warming
 
 _log = logging.getLogger(__name__)
@@ -80,6 +83,7 @@ class Runner:
         observer: StageObserver,
         taps: Sequence[Tap] = (),
         clock: Callable[[], float] = time.monotonic,
+        toolbox: Toolbox | None = None,
     ) -> None:
         self._session = session
         self._engines = engines
@@ -97,7 +101,8 @@ class Runner:
         self._timings: dict[str, Timings] = {}
         self._group = asyncio.TaskGroup()
         self._warming = Warming(engines.llm, self._spawn)
-        self._idle_timer: asyncio.Task[None] | None = None
+        self._timers = Timers(self._inbox.put)
+        self._tools = ToolRunner(session.id, toolbox or Toolbox(), self._inbox.put, clock)
 
     # ------------------------------------------------------------------------------------- the door
 
@@ -165,6 +170,8 @@ class Runner:
                         continue
                     await self._carry_out(self._tapped(fact, self._session.handle(fact)))
         finally:
+            self._tools.close()
+            self._timers.close()
             self._ear.close()
 
     def _tapped(self, fact: e.Input | None, outputs: list[e.Output]) -> list[e.Output]:
@@ -189,7 +196,15 @@ class Runner:
                 case e.HearAudio():
                     self._start_hearing(output)
                 case e.StartIdleTimer():
-                    self._start_idle_timer(output.after_ms)
+                    self._timers.start("idle", output.after_ms, e.IdleTimeout())
+                case e.StartTimer():
+                    self._timers.start(output.kind, output.after_ms, e.TimerFired(output.kind, output.token))
+                case e.RunTool():
+                    self._tools.start(output)
+                case e.StopTool():
+                    self._tools.stop(output.call_id)
+                case e.ToolsTold():
+                    self._spawn(self._tools.told(output.call_ids))
                 case e.PrepareResponse():
                     self._start(output.generation, prepared=True)
                 case e.StartResponse():
@@ -235,15 +250,6 @@ class Runner:
                 await self._inbox.put(fact)
             if wanted and not self._decodes:
                 self._ear.forget_idle()
-
-    def _start_idle_timer(self, after_ms: int) -> None:
-        if self._idle_timer is not None:
-            self._idle_timer.cancel()
-        self._idle_timer = self._spawn(self._tell_idle(after_ms / 1000))
-
-    async def _tell_idle(self, after_s: float) -> None:
-        await asyncio.sleep(after_s)
-        await self._inbox.put(e.IdleTimeout())
 
     def _new_utterance(self) -> Utterance:
         wish = self._session.config.transcription

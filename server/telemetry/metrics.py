@@ -26,6 +26,7 @@ from server.core.events import (
     ResponseDone,
     ResponseFailed,
     ResponseStatus,
+    ToolFinished,
     TranscriptFailed,
 )
 
@@ -37,6 +38,7 @@ BUCKETS: Mapping[str, tuple[float, ...]] = {
         *(0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5),
         *(0.55, 0.6, 0.7, 0.8, 0.9, 1.0, 1.25, 1.5, 2.0, 3.0, 5.0, 10.0),
     ),
+    "tool_latency_seconds": (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0),
     "session_duration_seconds": (1, 5, 15, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200),
 }
 """Upper bounds of every histogram: dense where a caller notices the difference."""
@@ -73,6 +75,8 @@ class Metrics:
         )
         self._gauge("tasks", "Tasks of the event loop: what goes on rising is a leak.").set_function(_tasks)
         self._client_errors = self._counter("client_errors", "Error events sent to clients.", "code")
+        self._tools = self._counter("tool_calls", "Calls of server tools by how they ended.", "outcome")
+        self._tool_latency = self._histogram("tool_latency_seconds", "How long calls of server tools took.")
         kinds = ("vad", "stt", "llm", "tts")
         build = self._gauge("build_info", "What is running; always 1.", "version", *kinds)
         build.labels(version, *((engines or {}).get(kind, "") for kind in kinds)).set(1)
@@ -86,6 +90,9 @@ class Metrics:
             self._failures.labels("transcription").inc()
         elif isinstance(input, ResponseFailed):
             self._failures.labels("response").inc()
+        elif isinstance(input, ToolFinished):
+            self._tools.labels(input.outcome.value).inc()
+            self._tool_latency.observe(input.seconds)
         for output in outputs:
             if isinstance(output, ResponseDone):
                 self._count_response(output)

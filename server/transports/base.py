@@ -3,7 +3,7 @@ starts a Session with."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -11,6 +11,7 @@ from server.core.events import Event, Input, SessionConfig
 from server.core.turns import TurnPolicy
 from server.runtime.runner import Tap
 from server.runtime.stages import StageObserver
+from server.runtime.tools import Toolbox
 
 
 class SessionObserver(StageObserver, Protocol):
@@ -23,11 +24,13 @@ class SessionObserver(StageObserver, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class DoorSettings:
-    """What every session of a door starts with."""
+    """What every session of a door starts with. toolbox: makes what the server tools of the session with this id run
+    with; which tools the model is offered is in config."""
 
     config: SessionConfig
     policy: TurnPolicy
     taps: Sequence[Tap] = field(default=())
+    toolbox: Callable[[str], Toolbox] = field(default=lambda session_id: Toolbox())
 
 
 @dataclass(frozen=True, slots=True)

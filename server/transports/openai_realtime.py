@@ -106,7 +106,8 @@ class _Connection:
         self._formats: dict[str, e.AudioFormat] = {}
         session = Session(new_id("sess"), settings.config, new_id, policy=settings.policy)
         self._codec = codec_for(websocket, RealtimeCodec(model, int(wall_clock()) + _SESSION_S))
-        self._runner = Runner(session, engines, self, observer, settings.taps)
+        toolbox = settings.toolbox(session.id)
+        self._runner = Runner(session, engines, self, observer, settings.taps, toolbox=toolbox)
 
     async def serve(self) -> None:
         """Until the client leaves, its time is up, or a bug ends the session."""

@@ -34,6 +34,8 @@ class Rules:
         self.stopped: set[str] = set()
         self.utterances: dict[str, str] = {}
         self.asked: list[tuple[str, int]] = []
+        self.tools: dict[str, str] = {}
+        self.timers: list[e.StartTimer] = []
         self.errors: list[e.Error] = []
 
     def see(self, outputs: list[e.Output]) -> None:
@@ -45,6 +47,11 @@ class Rules:
                 self.errors.append(output)
         active = [r for r in self.responses.values() if r.default and not r.done]
         assert len(active) <= 1, "two active responses on the default conversation"
+
+    def told(self, fact: e.Input) -> None:
+        """What the Session is about to hear."""
+        if isinstance(fact, e.ToolFinished) and self.tools.get(fact.call_id) == "running":
+            self.tools[fact.call_id] = "finished"
 
     def _effect(self, output: e.Output) -> None:
         match output:
@@ -64,6 +71,20 @@ class Rules:
                 self.stopped.add(output.response_id)
                 if output.response_id == self.prepared:
                     self.prepared = None
+            case e.RunTool():
+                assert output.call_id not in self.tools, "a call run twice"
+                assert output.response_id in self.responses, "a tool run for an answer that is not out"
+                self.tools[output.call_id] = "running"
+            case e.StopTool():
+                assert self.tools[output.call_id] == "running"
+                self.tools[output.call_id] = "stopped"
+            case e.ToolsTold():
+                for call_id in output.call_ids:
+                    assert self.tools[call_id] == "finished", "told what was not known, or twice"
+                    self.tools[call_id] = "told"
+            case e.StartTimer():
+                assert output.after_ms > 0
+                self.timers.append(output)
             case e.OpenUtterance():
                 assert output.item_id not in self.utterances
                 self.utterances[output.item_id] = "open"

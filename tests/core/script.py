@@ -34,6 +34,7 @@ class Script:
     def tell(self, *facts: e.Input) -> list[e.Output]:
         said: list[e.Output] = []
         for fact in facts:
+            self.rules.told(fact)
             outputs = self.session.handle(fact)
             self.rules.see(outputs)
             said += outputs

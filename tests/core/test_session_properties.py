@@ -16,6 +16,12 @@ from tests.core.rules import Rules
 FRAME = 512
 WORDS = st.sampled_from(["yes", " I am open", " on Friday.", " ja", " "])
 PICK = st.integers(0, 10_000)
+SCHEMA = {"type": "object"}
+TOOLS = (
+    e.ServerTool(e.Tool("look_up", "", SCHEMA), e.ToolPolicy(second_filler={"": "Still looking."})),
+    e.ServerTool(e.Tool("book", "", SCHEMA), e.ToolPolicy(on_interrupt="finish")),
+)
+CLIENTS = e.Tool("open_door", "", SCHEMA)
 
 
 class AnyConversation(RuleBasedStateMachine):
@@ -26,7 +32,13 @@ class AnyConversation(RuleBasedStateMachine):
         numbers = count()
         self.session = Session(
             "sess_1",
-            e.SessionConfig(transcription=e.InputTranscription(), language="en", apologies={"en": "Sorry."}),
+            e.SessionConfig(
+                transcription=e.InputTranscription(),
+                language="en",
+                apologies={"en": "Sorry."},
+                server_tools=TOOLS,
+                tools=(CLIENTS,),
+            ),
             lambda prefix: f"{prefix}_{next(numbers)}",
             policy=TurnPolicy(prepare=prepare, max_prepares=max_prepares),
             marks=marks,
@@ -36,6 +48,7 @@ class AnyConversation(RuleBasedStateMachine):
         self.rules.see(self.session.open())
 
     def tell(self, fact: e.Input) -> None:
+        self.rules.told(fact)
         self.rules.see(self.session.handle(fact))
 
     def item(self, pick: int) -> str:
@@ -176,6 +189,57 @@ class AnyConversation(RuleBasedStateMachine):
     @rule(pick=PICK, tokens=st.sampled_from([None, 40, 4000]))
     def does_not_fit(self, pick: int, tokens: int | None) -> None:
         self.tell(e.ContextExceeded(self.response(pick), "too long", tokens))
+
+    @rule(
+        pick=PICK,
+        call=st.integers(1, 4),
+        name=st.sampled_from(["look_up", "book", "open_door", "sing"]),
+        done=st.booleans(),
+    )
+    def calls_a_tool(self, pick: int, call: int, name: str, done: bool) -> None:
+        response = self.response(pick)
+        self.tell(e.ResponseToolCall(response, f"call_{response}_{call}", name, "{}", done))
+
+    @rule(pick=PICK, say=st.sampled_from(["", "Done."]), hand_off=st.booleans())
+    def tool_finishes(self, pick: int, say: str, hand_off: bool) -> None:
+        self.tool_is_over(pick, say, {"instructions": "Be brief."} if hand_off else {})
+
+    def tool_is_over(self, pick: int, say: str, changes: dict[str, str]) -> None:
+        known = [*self.rules.tools, "call_nobody"]
+        call = known[pick % len(known)]
+        speaking = "open" in self.rules.utterances.values()
+        made = set(self.rules.responses)
+        self.tell(e.ToolFinished(call, e.ToolOutcome.OK, "{}", 0.1, changes, say))
+        assert not speaking or set(self.rules.responses) == made, "a tool's result told over the caller"
+
+    @rule(pick=PICK)
+    def tool_says(self, pick: int) -> None:
+        known = [*self.rules.tools, "call_nobody"]
+        self.tell(e.ToolPartial(known[pick % len(known)], "The first one."))
+
+    @rule(pick=PICK)
+    def timer(self, pick: int) -> None:
+        if self.rules.timers:
+            timer = self.rules.timers[pick % len(self.rules.timers)]
+            self.tell(e.TimerFired(timer.kind, timer.token))
+
+    @rule(then=st.booleans())
+    def answer_with_a_tool(self, then: bool) -> None:
+        """What usually happens: a question, a filler, a call, its result, the end of the filler, the report."""
+        self.settle_all()
+        self.audio(4, 0.9)
+        self.audio(18, 0.0)
+        if self.rules.asked:
+            self.tell(e.TranscriptFinal(*self.rules.asked[-1], "are you open", "en"))
+        for response in [id for id, response in self.rules.responses.items() if not response.done]:
+            self.tell(e.ResponseText(response, "One moment."))
+            self.tell(e.ResponseAudio(response, b"\0\0", 24_000, (e.SpokenTo(11, 23_000),)))
+            self.tell(e.ResponseToolCall(response, f"call_{response}_9", "look_up", "{}", True))
+            self.tell(e.ResponseFinished(response, e.TokenUsage()))
+        for number in range(len(self.rules.tools)):
+            self.tool_is_over(number, "", {})
+        if then:
+            self.audio(30, 0.0)
 
     @rule(pick=PICK, samples=st.integers(0, 100_000))
     def played(self, pick: int, samples: int) -> None:

@@ -1,0 +1,198 @@
+"""Calls of server-run tools: which are running, which results the caller has not been told, what an interruption
+ends."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+
+from server.core import events as e
+from server.core.generations import takes_server_tools
+from server.core.response import Response
+from server.core.state import State
+from server.core.tools import in_language
+
+_CANCELLED = json.dumps({"error": "cancelled, the caller went on speaking"})
+
+
+@dataclass(slots=True)
+class _Call:
+    """One call. late: the conversation has gone on without it."""
+
+    call_id: str
+    response_id: str
+    policy: e.ToolPolicy
+    result: e.ToolFinished | None = None
+    late: bool = False
+
+
+class ToolCalls:
+    """All calls that a Session has under way or not told of.
+
+    yields: the answer under way also called tools of the client, which goes on itself when it has their results.
+    overrides: what the answer that called them was made with; the one that reports them is made alike.
+    """
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._calls: dict[str, _Call] = {}
+        self._untold: dict[str, str] = {}
+        self._told_by: dict[str, list[str]] = {}
+        self._run: set[str] = set()
+        self._in_turn = 0
+        self._in_session = 0
+        self._slow = 0
+        self.yields = False
+        self.overrides = e.ResponseOverrides()
+
+    # --------------------------------------------------------------------------------- what there is
+
+    def _runs(self, name: str, client_tools: tuple[e.Tool, ...]) -> bool:
+        """Whether the server answers calls of this name: those of its own tools, and, if it has any, those of tools
+        that do not exist."""
+        tools = self._state.config.server_tools
+        return bool(tools) and (
+            any(tool.tool.name == name for tool in tools) or all(tool.name != name for tool in client_tools)
+        )
+
+    def ran(self, call_id: str) -> bool:
+        """Whether this was ever a call of the server's."""
+        return call_id in self._run
+
+    def awaits(self, call_id: str) -> bool:
+        """Whether the answer under way waits for this call."""
+        call = self._calls.get(call_id)
+        return call is not None and call.result is None and not call.late
+
+    @property
+    def running(self) -> bool:
+        """Whether the answer under way waits for a tool."""
+        return any(call.result is None and not call.late for call in self._calls.values())
+
+    @property
+    def reportable(self) -> bool:
+        """Whether there are results that the caller should be told now."""
+        return bool(self._untold) and not self.running and not self.yields
+
+    @property
+    def script(self) -> str:
+        """The words that the results want to have spoken; "" when the model finds them."""
+        return " ".join(say for say in self._untold.values() if say)
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether no more calls are allowed in this turn."""
+        limits = self._state.config.tool_limits
+        return self._in_turn >= limits.turn or self._in_session >= limits.session
+
+    # ------------------------------------------------------------------------------- a call's life
+
+    def called(self, response: Response, outputs: list[e.Output]) -> list[e.Output]:
+        """The model has called a tool, in a turn that is committed. outputs: what the client was told of the call; it
+        is complete when its item is."""
+        overrides = response.overrides
+        item = next((output.item for output in reversed(outputs) if isinstance(output, e.OutputItemDone)), None)
+        if item is None or item.kind is not e.ItemKind.FUNCTION_CALL or not takes_server_tools(overrides):
+            return []
+        if self._runs(item.name, self._state.config.tools if overrides.tools is None else overrides.tools):
+            return self._begin(item, response)
+        self.yields = True
+        return []
+
+    def _begin(self, item: e.Item, response: Response) -> list[e.Output]:
+        state = self._state
+        if item.call_id in self._run:
+            return []
+        found = next((tool for tool in state.config.server_tools if tool.tool.name == item.name), None)
+        policy = found.policy if found else e.ToolPolicy()
+        refusal = "limit" if self.exhausted else ""
+        self._in_turn += 1
+        self._in_session += 1
+        outputs: list[e.Output] = []
+        if policy.second_filler and not self.running:
+            self._slow += 1
+            outputs.append(e.StartTimer(e.TimerKind.SLOW_TOOL, self._slow, round(policy.slow_after_s * 1000)))
+        self.overrides = response.overrides
+        self._calls[item.call_id] = _Call(item.call_id, response.id, policy)
+        self._run.add(item.call_id)
+        language = state.spoken_language
+        run = e.RunTool(item.call_id, item.name, item.arguments, response.id, self._turn_id(), language, refusal)
+        return [run, *outputs]
+
+    def finished(self, fact: e.ToolFinished, active_id: str | None) -> list[e.Output]:
+        """A tool has its result. It becomes an item once the response that called it is complete."""
+        call = self._calls.get(fact.call_id)
+        if call is None or call.result is not None:
+            return []
+        call.result = fact
+        return [] if call.response_id == active_id else self._keep(call)
+
+    def settle(self, response: e.ResponseView) -> list[e.Output]:
+        """A response is over: the results of its calls become items, and the ones that it reported are told."""
+        outputs: list[e.Output] = []
+        told = self._told_by.pop(response.id, [])
+        spoken = any(item.kind is e.ItemKind.MESSAGE for item in response.output)
+        if told and (spoken or response.status is e.ResponseStatus.COMPLETED):
+            outputs.append(e.ToolsTold(tuple(told)))
+        elif response.reason == "turn_detected":
+            # Nothing of it was heard: it is still to be told.
+            self._untold.update(dict.fromkeys(told, ""))
+        for call in list(self._calls.values()):
+            if call.response_id == response.id and call.result is not None:
+                outputs += self._keep(call)
+        return outputs
+
+    def reported_by(self, response_id: str) -> None:
+        """This response's context holds all results so far."""
+        if self._untold:
+            self._told_by[response_id] = list(self._untold)
+            self._untold.clear()
+
+    def interrupt(self) -> list[e.Output]:
+        """The answer was cut short: end the calls that are of no use without it, let the others finish late."""
+        outputs: list[e.Output] = []
+        for call in list(self._calls.values()):
+            if call.late or call.result is not None:
+                continue
+            if call.policy.on_interrupt == "cancel":
+                del self._calls[call.call_id]
+                outputs += [e.StopTool(call.call_id), *self._item(call.call_id, _CANCELLED)]
+            call.late = True
+        self.yields = False
+        return outputs
+
+    def new_turn(self) -> None:
+        """The caller has asked something else: what still runs is reported when it comes."""
+        for call in self._calls.values():
+            call.late = True
+        self._in_turn = 0
+        self.yields = False
+        self.overrides = e.ResponseOverrides()
+
+    def slow(self, token: int, language: str | None) -> str:
+        """The timer of the second filler has run out; what to say now, "" for nothing."""
+        if token != self._slow:
+            return ""
+        waiting = [call for call in self._calls.values() if call.result is None and not call.late]
+        return next((text for call in waiting if (text := in_language(call.policy.second_filler, language))), "")
+
+    # ------------------------------------------------------------------------------------- internals
+
+    def _keep(self, call: _Call) -> list[e.Output]:
+        del self._calls[call.call_id]
+        result = call.result
+        assert result is not None
+        if result.changes:
+            self._state.config = replace(self._state.config, **result.changes)
+        self._untold[call.call_id] = result.say
+        return self._item(call.call_id, result.output)
+
+    def _item(self, call_id: str, output: str) -> list[e.Output]:
+        state = self._state
+        item = e.Item(state.new_id("item"), e.ItemKind.FUNCTION_CALL_OUTPUT, call_id=call_id, output=output)
+        previous = state.conversation.insert(item)
+        return [e.ItemAdded(item, previous), e.ItemDone(item, previous)]
+
+    def _turn_id(self) -> str:
+        """The caller's last item."""
+        return next((item.id for item in reversed(list(self._state.conversation)) if item.role == "user"), "")

@@ -1,0 +1,221 @@
+"""Runs the calls of server tools: each once, within its time, with a result that the model can read."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+from collections import Counter
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing, suppress
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import orjson
+
+from server.core import events as e
+from server.errors import StoreError, ToolError
+from server.runtime.tool_arguments import check
+from server.runtime.tools import Partial, Result, RunnableTool, Toolbox, ToolCall, ToolContext
+
+_log = logging.getLogger(__name__)
+
+_MAX_PARTIAL = 2_000
+"""Characters of partial results that one call may have spoken."""
+_MAX_ERROR = 300
+_FINISHING: set[asyncio.Task[None]] = set()
+"""Calls that go on to their end, though their session is over."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Ended:
+    """The call is over. nothing_done: it certainly had no effect."""
+
+    outcome: e.ToolOutcome
+    output: str
+    changes: dict[str, Any] = field(default_factory=dict)
+    say: str = ""
+    nothing_done: bool = False
+
+
+def _failed(outcome: e.ToolOutcome, error: str, *, hint: str = "", nothing_done: bool = False) -> _Ended:
+    """What the model reads of a failure: one short object, always of the same shape."""
+    said = {"error": error[:_MAX_ERROR]} | ({"hint": hint[:_MAX_ERROR]} if hint else {})
+    return _Ended(outcome, orjson.dumps(said).decode(), nothing_done=nothing_done)
+
+
+class ToolRunner:
+    """The calls of one session. ``deliver`` takes the facts: ToolPartial, and one ToolFinished for each call that is
+    not stopped."""
+
+    def __init__(
+        self,
+        session_id: str,
+        toolbox: Toolbox,
+        deliver: Callable[[e.Input], Awaitable[None]],
+        clock: Callable[[], float],
+    ) -> None:
+        self._session_id = session_id
+        self._toolbox = toolbox
+        self._deliver = deliver
+        self._clock = clock
+        self._closed = False
+        self._tasks: dict[str, tuple[asyncio.Task[None], bool]] = {}
+        self._deeds: dict[str, asyncio.Future[str]] = {}
+        self._keys: dict[str, str] = {}
+        self._told: Counter[str] = Counter()
+
+    def start(self, effect: e.RunTool) -> None:
+        """Run the call beside everything else."""
+        tool = self._toolbox.tools.get(effect.name)
+        finishes = tool is not None and tool.policy.on_interrupt == "finish"
+        task = asyncio.create_task(self._run(effect, tool))
+        self._tasks[effect.call_id] = task, finishes
+        task.add_done_callback(lambda _: self._tasks.pop(effect.call_id, None))
+
+    def stop(self, call_id: str) -> None:
+        """Nobody waits for this call any more."""
+        if call_id in self._tasks:
+            self._tasks[call_id][0].cancel()
+
+    async def told(self, call_ids: tuple[str, ...]) -> None:
+        """The caller knows the outcome of these calls: the same words from now on ask for a new deed."""
+        for call_id in call_ids:
+            key = self._keys.pop(call_id, None)
+            if key is not None:
+                self._told[key.partition(".")[0]] += 1
+                with suppress(StoreError):
+                    await self._toolbox.ledger.told(key)
+
+    def close(self) -> None:
+        """The session is over. What has to be finished is finished, and written down for the next one."""
+        self._closed = True
+        for task, finishes in self._tasks.values():
+            if finishes:
+                _FINISHING.add(task)
+                task.add_done_callback(_FINISHING.discard)
+            else:
+                task.cancel()
+
+    async def _run(self, effect: e.RunTool, tool: RunnableTool | None) -> None:
+        started = self._clock()
+        try:
+            ended = await self._attempt(effect, tool)
+        except StoreError as error:
+            _log.warning("a call could not be written down", extra={"error": str(error)})
+            ended = _failed(e.ToolOutcome.ERROR, "the server could not write the call down, so it was not made")
+        await self._tell(
+            e.ToolFinished(
+                effect.call_id, ended.outcome, ended.output, self._clock() - started, ended.changes, ended.say
+            )
+        )
+
+    async def _tell(self, fact: e.Input) -> None:
+        if not self._closed:
+            await self._deliver(fact)
+
+    async def _attempt(self, effect: e.RunTool, tool: RunnableTool | None) -> _Ended:
+        if effect.refusal:
+            return _failed(e.ToolOutcome.LIMIT, "too many calls", hint="Answer without calling a tool.")
+        if tool is None:
+            known = ", ".join(sorted(self._toolbox.tools))
+            return _failed(e.ToolOutcome.UNKNOWN_TOOL, "no such tool", hint=f"There are: {known}")
+        arguments = check(tool.spec.parameters, effect.arguments)
+        if arguments.problem:
+            return _failed(e.ToolOutcome.INVALID_ARGUMENTS, "invalid arguments", hint=arguments.problem)
+        key = self._key(effect, tool, orjson.dumps(arguments.values, option=orjson.OPT_SORT_KEYS))
+        call = ToolCall(effect.call_id, effect.name, arguments.values, key, effect.response_id, effect.turn_id)
+        toolbox = self._toolbox
+        scope = toolbox.scope or self._session_id
+        context = ToolContext(self._session_id, scope, toolbox.agent, effect.language, toolbox.state)
+        if key in self._deeds:
+            return await self._same(self._deeds[key])
+        earlier = await toolbox.ledger.begin(key, call, context)
+        if earlier is not None and earlier.output is not None:
+            self._keys[effect.call_id] = key
+            return _Ended(e.ToolOutcome.REPEATED, earlier.output)
+        if earlier is not None and not tool.policy.safe:
+            hint = "It was begun before, and nobody knows whether it happened."
+            return _failed(e.ToolOutcome.UNCERTAIN, "outcome unknown", hint=hint)
+        return await self._deed(call, context, tool)
+
+    async def _same(self, deed: asyncio.Future[str]) -> _Ended:
+        """The very same deed is being done by another call."""
+        await asyncio.wait([deed])
+        if deed.cancelled():
+            return _failed(e.ToolOutcome.ERROR, "cancelled")
+        return _Ended(e.ToolOutcome.REPEATED, deed.result())
+
+    def _key(self, effect: e.RunTool, tool: RunnableTool, arguments: bytes) -> str:
+        """A lookup is itself only; any other call is the same deed as one with the same words, until that was told."""
+        scope = self._toolbox.scope or self._session_id
+        what = self._session_id.encode() + effect.call_id.encode() if tool.policy.safe else arguments
+        digest = hashlib.sha256(b"\0".join([scope.encode(), effect.name.encode(), what])).hexdigest()
+        return f"{digest}.{self._told[digest]}"
+
+    async def _deed(self, call: ToolCall, context: ToolContext, tool: RunnableTool) -> _Ended:
+        """Run it, and write down what came of it."""
+        key, ledger = call.idempotency_key, self._toolbox.ledger
+        done = self._deeds[key] = asyncio.get_running_loop().create_future()
+        started = self._clock()
+        try:
+            ended = await self._bounded(call, context, tool)
+            if ended.nothing_done:
+                await ledger.abandon(key)
+            else:
+                await ledger.finish(key, ended.outcome.value, ended.output, self._clock() - started)
+                self._keys[call.call_id] = key
+            done.set_result(ended.output)
+            return ended
+        except asyncio.CancelledError:
+            # Only calls that declare it are stopped: they leave nothing behind.
+            with suppress(StoreError):
+                await ledger.abandon(key)
+            raise
+        finally:
+            done.cancel()
+            del self._deeds[key]
+
+    async def _bounded(self, call: ToolCall, context: ToolContext, tool: RunnableTool) -> _Ended:
+        attempts = 2 if tool.policy.safe else 1
+        try:
+            async with asyncio.timeout(tool.policy.timeout_s):
+                for attempt in range(attempts):
+                    try:
+                        return await self._once(call, context, tool)
+                    except ToolError as error:
+                        if not error.retryable or attempt == attempts - 1:
+                            return _failed(e.ToolOutcome.ERROR, str(error), nothing_done=error.retryable)
+        except TimeoutError:
+            return _failed(e.ToolOutcome.TIMEOUT, "timeout")
+        except Exception:
+            _log.exception("a tool failed", extra={"tool": call.name})
+        return _failed(e.ToolOutcome.ERROR, "internal error")
+
+    async def _once(self, call: ToolCall, context: ToolContext, tool: RunnableTool) -> _Ended:
+        spoken, result = 0, None
+        # Tools are generators; closing one at once is how it is cancelled.
+        stream = cast(AsyncGenerator[Partial | Result, None], tool.run(call, context))
+        async with aclosing(stream):
+            async for part in stream:
+                if isinstance(part, Result):
+                    result = part
+                    break
+                if isinstance(part, Partial) and spoken < _MAX_PARTIAL:
+                    text = part.text[: _MAX_PARTIAL - spoken]
+                    spoken += len(text)
+                    await self._tell(e.ToolPartial(call.call_id, text))
+        if result is None:
+            return _failed(e.ToolOutcome.BAD_RESULT, "the tool gave no result")
+        return _encoded(result, tool.policy.result_limit_bytes)
+
+
+def _encoded(result: Result, limit: int) -> _Ended:
+    try:
+        raw = result.value.encode() if isinstance(result.value, str) else orjson.dumps(result.value)
+    except (TypeError, UnicodeEncodeError):
+        return _failed(e.ToolOutcome.BAD_RESULT, "the tool gave a result that cannot be read")
+    if len(raw) > limit:
+        hint = f"The result had {len(raw)} bytes; ask for less."
+        return _failed(e.ToolOutcome.TOO_LARGE, "result too large", hint=hint)
+    return _Ended(e.ToolOutcome.OK, raw.decode(), dict(result.changes), result.say)
