@@ -16,7 +16,6 @@ import pytest
 from models.tts.alignment import Word, find_words, sounds_of, word_ends
 from models.tts.loudness import SilenceTrimmer, cut, gain_for, speech_level, to_pcm16
 from models.tts.speech_plan import plan_speech
-from models.tts.spoken_form import spoken_forms
 
 ALONE = {
     "At": "æt",
@@ -90,33 +89,6 @@ def test_a_sentence_of_any_length_is_aligned() -> None:
     assert ends[-1][1] == len(sentence) - 1
     # Beyond the size of the table words get their share: near, and in order.
     assert abs(ends[600][1] - len("æt ðə twˈɛnti fˈaɪv dˈeɪz, " * 150)) < 30
-
-
-@pytest.mark.parametrize(
-    ("language", "text", "expected"),
-    [
-        ("en", "Mr. Jones and Dr. Smith", "Mr Jones and Dr Smith"),
-        ("en", "He saw the Dr.", "He saw the Dr."),
-        ("en", "No. 5 said: No. Never.", "number 5 said: No. Never."),
-        ("en", "at 10:00, 9:05 or 11:45, 10:00 a.m.", "at 10 o'clock, 9 oh 5 or 11:45, 10 a.m."),
-        ("en", "a 14:00 ratio 3:75 99:99", "a 14 hundred ratio 3:75 99:99"),
-        ("de", "am 25. Mai, der 3. Oktober", "am fünfundzwanzigsten Mai, der dritte Oktober"),
-        (
-            "de",
-            "am 1. Juli, 12. März, 17. Juni, 30. August",
-            "am ersten Juli, zwölften März, siebzehnten Juni, dreißigsten August",
-        ),
-        ("de", "Er wohnt in Nummer 25. Mein Haus", "Er wohnt in Nummer 25. Mein Haus"),
-        ("de", "um 14:30 Uhr, 9:00 Uhr. Um 8:15!", "um 14 Uhr 30, 9 Uhr. Um 8 Uhr 15!"),
-        ("de", "„Prof. Dr. Hans, z.B. Nr. 5, ca. 3", "„Professor Doktor Hans, zum Beispiel Nummer 5, zirka 3"),
-        ("fr", "Dr. Dupont à 10:00", "Dr. Dupont à 10:00"),
-        ("en", "Call +491701234567, not 5000000.", "Call +4 9 1 7 0 1 2 3 4 5 6 7, not 5000000."),
-    ],
-)
-def test_short_forms_are_read_as_people_read_them(language: str, text: str, expected: str) -> None:
-    forms = spoken_forms(text.split(), language)
-    assert len(forms) == len(text.split())
-    assert " ".join(forms) == expected
 
 
 def test_a_sentence_that_is_too_long_is_cut_behind_a_clause() -> None:
