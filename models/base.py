@@ -103,13 +103,21 @@ class VoiceActivityDetector(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class TokenLogprob:
+    """A token of a transcript, at least one whole character long, and its natural log probability."""
+
+    text: str
+    logprob: float
+
+
+@dataclass(frozen=True, slots=True)
 class Transcript:
     """What an utterance says so far.
 
     text: the words, stripped; empty when a guard found no speech in it.
     stable: the prefix of text that later decodes will not change (LocalAgreement-2); all of text when final.
     language: ISO 639-1 of the decode. avg_logprob: mean log probability per token, 0 when text is empty.
-    audio_ms: how much audio it covers.
+    audio_ms: how much audio it covers. logprobs: of all tokens of text, where they were asked for.
     """
 
     text: str
@@ -118,6 +126,7 @@ class Transcript:
     language_probability: float
     avg_logprob: float
     audio_ms: int
+    logprobs: tuple[TokenLogprob, ...] = ()
 
 
 class Utterance(Protocol):
@@ -152,12 +161,15 @@ class Transcriber(Protocol):
         *,
         language: str | None = None,
         prompt: str | None = None,
+        keywords: Sequence[str] = (),
         expected: str | None = None,
         floor: float = 0.0,
+        logprobs: bool = False,
     ) -> Utterance:
         """A new utterance. language None: detected once for the turn; then ``expected`` is taken where the detection is
         less sure than ``floor`` (0 to 1) of another one, or half way from there to 1 for less than a second of speech.
-        Raises ValueError for a language the model does not have."""
+        prompt, keywords: text as it may have been said before, and words that may well be said; both are ignored by
+        models that were not trained to take a prompt. Raises ValueError for a language the model does not have."""
         ...
 
     async def close(self) -> None: ...

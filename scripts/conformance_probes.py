@@ -290,7 +290,7 @@ def _without_extras(fact: Any) -> Any:
     if not isinstance(fact, ev.UpdateSession):
         return fact
     changes = {name: value for name, value in fact.changes.items() if name != "extras"}
-    return replace(fact, changes={"truncation": ev.Truncation(), **changes})
+    return replace(fact, changes={"truncation": ev.Truncation(), "logprobs": False, **changes})
 
 
 def _with(event: Json, path: str, value: Any) -> Json:

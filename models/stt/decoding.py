@@ -36,7 +36,7 @@ class DecodeRequest:
 
     mel: [frames, bands]. window: frames of the encoder. language None: to be detected; expected unless it is another
     with a probability of floor. prompt: tokens in front of the start of the transcript. prefix: tokens that the
-    transcript starts with. max_tokens: of the transcript.
+    transcript starts with. max_tokens: of the transcript. logprobs: whether those of single tokens are wanted.
     """
 
     mel: Floats
@@ -47,17 +47,20 @@ class DecodeRequest:
     max_tokens: int
     expected: str | None = None
     floor: float = 0.0
+    logprobs: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """tokens: of the text, those of the prefix included. avg_logprob: per token, 0 without any."""
+    """tokens: of the text, those of the prefix included. avg_logprob: per token, 0 without any. logprobs: of each
+    token, if wanted."""
 
     tokens: Tokens
     language: str
     language_probability: float
     avg_logprob: float
     no_speech_prob: float
+    logprobs: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +93,7 @@ class Said:
     avg_logprob: float = 0.0
     language: str | None = None
     language_probability: float = 0.0
+    logprobs: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +106,14 @@ class Language:
 
 
 async def say(
-    workers: Workers, piece: Piece, *, language: Language, prompt: Tokens, prefix: Tokens, priority: Priority
+    workers: Workers,
+    piece: Piece,
+    *,
+    language: Language,
+    prompt: Tokens,
+    prefix: Tokens,
+    priority: Priority,
+    logprobs: bool = False,
 ) -> Said:
     """Decode a piece, unless it holds no speech. Its text starts with the prefix, and is no more than that when the
     decode is not to be believed."""
@@ -118,6 +129,7 @@ async def say(
         prompt=prompt,
         prefix=prefix,
         max_tokens=min(len(prefix) + 16 + round(25 * seconds), _TOKEN_LIMIT),
+        logprobs=logprobs,
     )
     decoded = await workers.decode.submit(request, priority)
     tokenizer = workers.tokenizer(decoded.language)
@@ -137,4 +149,5 @@ async def say(
         decoded.avg_logprob,
         decoded.language,
         decoded.language_probability,
+        decoded.logprobs[: len(tokens)],
     )

@@ -8,10 +8,12 @@ greedily and once.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
 import ctranslate2  # type: ignore[import-untyped]
+import numpy as np
 import tokenizers
 from faster_whisper import WhisperModel  # type: ignore[import-untyped]
 from faster_whisper.tokenizer import Tokenizer  # type: ignore[import-untyped]
@@ -28,6 +30,8 @@ from models.stt.utterance import WhisperUtterance
 _FILES = ("config.json", "model.bin", "tokenizer.json")
 _PADDING_SECONDS = 2
 _PROMPT_TOKENS = 200
+"""Of what goes in front of the transcript; 223 is the most that Whisper was trained with."""
+_KEYWORD_TOKENS = 100
 
 
 class FasterWhisper:
@@ -58,7 +62,7 @@ class FasterWhisper:
             name=name,
             max_batch=batch,
             by_priority=by_priority,
-            group=lambda one: (one.window, len(one.prompt), bool(one.prefix)),
+            group=lambda one: (one.window, len(one.prompt), bool(one.prefix), one.logprobs),
         )
         self._workers = Workers(name, listen, decode, self._new_hearing, self._window, self._tokenizer)
 
@@ -104,15 +108,18 @@ class FasterWhisper:
         *,
         language: str | None = None,
         prompt: str | None = None,
+        keywords: Sequence[str] = (),
         expected: str | None = None,
         floor: float = 0.0,
+        logprobs: bool = False,
     ) -> WhisperUtterance:
         """See ``Transcriber.open``. Raises ValueError for a language that the model does not have."""
         if language is not None and language not in self.languages:
             raise ValueError(f"{self.name} does not know the language {language!r}, but {', '.join(self.languages)}")
         if len(self.languages) == 1:
             language = self.languages[0]
-        return WhisperUtterance(self._workers, language, self._prompt_tokens(prompt), expected, floor)
+        start = self._prompt_tokens(prompt or "", keywords)
+        return WhisperUtterance(self._workers, language, start, expected, floor, logprobs)
 
     async def close(self) -> None:
         await self._workers.listen.aclose()
@@ -129,11 +136,14 @@ class FasterWhisper:
     def _make_tokenizer(self, language: str) -> Tokenizer:
         return Tokenizer(self._model.hf_tokenizer, self._model.model.is_multilingual, "transcribe", language)
 
-    def _prompt_tokens(self, prompt: str | None) -> Tokens:
-        if not prompt or not prompt.strip() or not self._prompts:
-            return ()
+    def _prompt_tokens(self, prompt: str, keywords: Sequence[str]) -> Tokens:
+        """Whisper knows no list of words to expect, but what was said before the audio: keywords come first, as if they
+        had been said, and the prompt is next to the audio."""
         tokenizer = self._tokenizer(self.languages[0])
-        return (tokenizer.sot_prev, *tokenizer.encode(" " + prompt.strip())[-_PROMPT_TOKENS:])
+        words = ", ".join(word.strip() for word in keywords if word.strip())
+        hot = tokenizer.encode(f" {words}.")[:_KEYWORD_TOKENS] if words else []
+        context = tokenizer.encode(" " + prompt.strip())[len(hot) - _PROMPT_TOKENS :] if prompt.strip() else []
+        return (tokenizer.sot_prev, *hot, *context) if self._prompts and (hot or context) else ()
 
     def _window(self, frames: int) -> int:
         padding = _PADDING_SECONDS * FRAMES_PER_SECOND
@@ -159,7 +169,8 @@ class FasterWhisper:
     # -------------------------------------------------------------------------------- the decoding thread
 
     def _run(self, requests: list[DecodeRequest]) -> list[Decoded]:
-        """All requests have one window, one length of prompt, and either all or none a prefix."""
+        """All requests have one window, one length of prompt, and either all or none a prefix, or a wish for log
+        probabilities."""
         model = self._model.model
         try:
             features = window([request.mel for request in requests], requests[0].window)
@@ -180,6 +191,7 @@ class FasterWhisper:
                 suppress_blank=not requests[0].prefix,
                 suppress_tokens=[-1],
                 return_scores=True,
+                return_logits_vocab=requests[0].logprobs,
                 return_no_speech_prob=True,
             )
         except RuntimeError as error:
@@ -207,7 +219,8 @@ class FasterWhisper:
         tokens = tuple(token for token in result.sequences_ids[0] if token < end)
         # The score is a mean over the tokens; Whisper's own rule counts the end token as one more.
         mean = result.scores[0] * len(tokens) / (len(tokens) + 1) if tokens else 0.0
-        return Decoded(tokens, language, probability, mean, result.no_speech_prob)
+        logprobs = _logprobs(result.logits[0], tokens) if result.logits else ()
+        return Decoded(tokens, language, probability, mean, result.no_speech_prob, logprobs)
 
 
 def _surely(ranked: list[tuple[str, float]], expected: str | None, floor: float) -> tuple[str, float]:
@@ -217,6 +230,14 @@ def _surely(ranked: list[tuple[str, float]], expected: str | None, floor: float)
     if expected is not None and probability < floor:
         return expected, dict(ranked).get(f"<|{expected}|>", 0.0)
     return token[2:-2], probability
+
+
+def _logprobs(logits: Sequence[ctranslate2.StorageView], tokens: Tokens) -> tuple[float, ...]:
+    """Log probability of each token. logits: [vocabulary] of each step, in the order of the tokens."""
+    steps = np.array([np.array(step, dtype=np.float64) for step in logits[: len(tokens)]]).reshape(len(tokens), -1)
+    chosen = steps[np.arange(len(tokens)), list(tokens)]
+    highest = steps.max(axis=1, initial=-np.inf)
+    return tuple((chosen - highest - np.log(np.exp(steps - highest[:, None]).sum(axis=1))).tolist())
 
 
 def _check_files(folder: Path, name: str) -> None:

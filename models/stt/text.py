@@ -8,6 +8,8 @@ from itertools import takewhile
 
 from faster_whisper.tokenizer import Tokenizer  # type: ignore[import-untyped]
 
+from models.base import TokenLogprob
+
 Tokens = tuple[int, ...]
 
 _WITHOUT_SPACES = frozenset({"zh", "ja", "th", "lo", "my", "yue"})
@@ -53,6 +55,21 @@ def agreed(before: Hypothesis, now: Hypothesis) -> Tokens:
     pairs = zip(before.words[:-1], now.words[:-1], strict=False)
     count = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
     return now.tokens[: now.ends[count - 1]] if count else ()
+
+
+def with_logprobs(tokens: Tokens, logprobs: tuple[float, ...], tokenizer: Tokenizer) -> list[TokenLogprob]:
+    """Each token as text. Tokens that hold parts of one character are one, with the log probability of all of them."""
+    found: list[TokenLogprob] = []
+    waiting: list[int] = []
+    together = 0.0
+    for token, logprob in zip(tokens, logprobs, strict=True):
+        waiting.append(token)
+        together += logprob
+        text = tokenizer.decode(waiting)
+        if not text.endswith("\N{REPLACEMENT CHARACTER}"):
+            found.append(TokenLogprob(text, together))
+            waiting, together = [], 0.0
+    return found
 
 
 def join(texts: list[str], language: str) -> str:

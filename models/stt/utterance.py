@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from models.base import EngineError, Pcm16, Priority, Transcript
+from models.base import EngineError, Pcm16, Priority, TokenLogprob, Transcript
 from models.stt.decoding import Language, ListenRequest, Said, Workers, say
 from models.stt.features import SAMPLE_RATE
 from models.stt.pieces import VAD_FRAME, Piece
-from models.stt.text import Hypothesis, Tokens, agreed, hypothesis, join
+from models.stt.text import Hypothesis, Tokens, agreed, hypothesis, join, with_logprobs
 
 Result = TypeVar("Result")
 
@@ -40,8 +40,9 @@ class WhisperUtterance:
         prompt: Tokens,
         expected: str | None = None,
         floor: float = 0.0,
+        logprobs: bool = False,
     ) -> None:
-        self._workers, self._prompt = workers, prompt
+        self._workers, self._prompt, self._logprobs = workers, prompt, logprobs
         self._expected, self._floor = expected, floor
         self._hearing = workers.hearing()
         self._language = language
@@ -143,7 +144,15 @@ class WhisperUtterance:
             if heard_all:
                 return last
         wanted = Language(language, self._expected, self._floor)
-        return await say(self._workers, piece, language=wanted, prompt=self._prompt, prefix=prefix, priority=priority)
+        return await say(
+            self._workers,
+            piece,
+            language=wanted,
+            prompt=self._prompt,
+            prefix=prefix,
+            priority=priority,
+            logprobs=self._logprobs,
+        )
 
     async def _unless_closed(self, work: Coroutine[Any, Any, Result]) -> Result:
         if self._closed:
@@ -203,4 +212,9 @@ class WhisperUtterance:
             language_probability=heard[0].language_probability if heard else 0.0,
             avg_logprob=sum(one.avg_logprob * len(one.tokens) for one in heard) / tokens if tokens and text else 0.0,
             audio_ms=position * 1000 // SAMPLE_RATE,
+            logprobs=tuple(self._token_logprobs(heard)) if self._logprobs and text == self._join(said) else (),
         )
+
+    def _token_logprobs(self, heard: list[Said]) -> Iterator[TokenLogprob]:
+        for one in heard:
+            yield from with_logprobs(one.tokens, one.logprobs, self._workers.tokenizer(one.language or ""))

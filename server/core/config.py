@@ -64,13 +64,15 @@ class InputTranscription:
     model: str | None = None
     language: str | None = None
     prompt: str | None = None
+    keywords: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class SessionConfig:
     """The effective configuration of a session.
 
-    tool_choice: auto, none, required or a function's name. max_output_tokens None means "inf". context_tokens: what
+    logprobs: whether the client is told those of its transcripts' tokens. tool_choice: auto, none, required or a
+    function's name. max_output_tokens None means "inf". context_tokens: what
     the model can read and write at once, None when unknown. server_tools: run by the server; no client sets or sees
     them.
     language: ISO 639-1 the caller is expected to speak, None when unknown. language_floor: how sure the transcriber
@@ -89,6 +91,7 @@ class SessionConfig:
     output_format: AudioFormat = AudioFormat.PCM
     turn_detection: TurnDetection | None = TurnDetection()
     transcription: InputTranscription | None = None
+    logprobs: bool = False
     tools: tuple[Tool, ...] = ()
     server_tools: tuple[ServerTool, ...] = ()
     tool_limits: ToolLimits = field(default_factory=ToolLimits)

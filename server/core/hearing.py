@@ -274,7 +274,8 @@ class Hearing:
         if state.config.transcription is not None:
             outputs += self._show(turn, transcript.text)
             seconds = (turn.end - turn.start) / e.INPUT_RATE
-            outputs.append(e.TranscriptionCompleted(turn.item_id, transcript.text, seconds))
+            logprobs = transcript.logprobs if state.config.logprobs else None
+            outputs.append(e.TranscriptionCompleted(turn.item_id, transcript.text, seconds, logprobs))
         answer = turn.item_id in state.due
         state.due.discard(turn.item_id)
         # Noise that held no words needs no answer.

@@ -161,15 +161,24 @@ class TranscriptPartial:
 
 
 @dataclass(frozen=True, slots=True)
+class TokenLogprob:
+    """A token of a transcript and its natural log probability."""
+
+    text: str
+    logprob: float
+
+
+@dataclass(frozen=True, slots=True)
 class TranscriptFinal:
     """Fact of the transcriber: the answer to Transcribe with this revision. language_probability: 0 to 1, how sure it
-    is of the language."""
+    is of the language. logprobs: of all tokens, where the configuration asks for them."""
 
     item_id: str
     revision: int
     text: str
     language: str
     language_probability: float = 1.0
+    logprobs: tuple[TokenLogprob, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from server.core.config import AudioFormat, SessionConfig
-from server.core.inputs import TokenUsage
+from server.core.inputs import TokenLogprob, TokenUsage
 from server.core.items import Item
 
 
@@ -111,6 +111,7 @@ class TranscriptionCompleted:
     item_id: str
     transcript: str
     seconds: float
+    logprobs: tuple[TokenLogprob, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -259,8 +259,10 @@ class Runner:
         return self._engines.stt.open(
             language=language,
             prompt=wish.prompt if wish else None,
+            keywords=wish.keywords if wish else (),
             expected=expected,
             floor=self._session.config.language_floor,
+            logprobs=wish is not None and self._session.config.logprobs,
         )
 
     def _open_utterance(self, effect: e.OpenUtterance) -> None:
@@ -382,4 +384,11 @@ async def _final(
     except VoiceError as error:
         _log.warning("transcription failed", extra={"error": str(error)})
         return e.TranscriptFailed(item_id, revision, str(error))
-    return e.TranscriptFinal(item_id, revision, transcript.text, transcript.language, transcript.language_probability)
+    return e.TranscriptFinal(
+        item_id,
+        revision,
+        transcript.text,
+        transcript.language,
+        transcript.language_probability,
+        tuple(e.TokenLogprob(token.text, token.logprob) for token in transcript.logprobs),
+    )

@@ -71,7 +71,13 @@ def _error(event: ev.Error, _: Identity) -> Json:
 
 
 def _transcribed(event: ev.TranscriptionCompleted, _: Identity) -> Json:
-    return {"usage": {"type": "duration", "seconds": event.seconds}}
+    body: Json = {"usage": {"type": "duration", "seconds": event.seconds}}
+    if event.logprobs is not None:
+        body["logprobs"] = [
+            {"token": token.text, "bytes": list(token.text.encode()), "logprob": token.logprob}
+            for token in event.logprobs
+        ]
+    return body
 
 
 def _not_transcribed(event: ev.TranscriptionFailed, _: Identity) -> Json:

@@ -93,7 +93,12 @@ def _transcription(wanted: InputTranscription | None) -> Json | None:
     """Fields that are not set stay away: clients check them by type."""
     if wanted is None:
         return None
-    values = {"model": wanted.model, "language": wanted.language, "prompt": wanted.prompt}
+    values = {
+        "model": wanted.model,
+        "language": wanted.language,
+        "prompt": wanted.prompt,
+        "keywords": list(wanted.keywords) or None,
+    }
     return {name: value for name, value in values.items() if value is not None}
 
 

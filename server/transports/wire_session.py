@@ -12,13 +12,14 @@ from dataclasses import replace
 from typing import Any
 
 from server.core.events import AudioFormat, InputTranscription, SessionConfig, Tool, Truncation, TurnDetection
-from server.transports.wire_extras import keep_extras
+from server.transports.wire_extras import LOGPROBS, keep_extras
 from server.transports.wire_fields import Fields
 
 MAX_OUTPUT_TOKENS = 4096
 
 _ANY_MS = 60_000
 _MAX_TOOLS = 128
+_MAX_KEYWORDS, _MAX_KEYWORD = 256, 128
 _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 _NO_PARAMETERS: Mapping[str, Any] = {"type": "object", "properties": {}}
 
@@ -57,6 +58,7 @@ def read_session(session: Fields, current: SessionConfig, extras: Mapping[str, A
     if kept != extras:
         changes["extras"] = kept
         changes["truncation"] = _truncation(kept.get("truncation"))
+        changes["logprobs"] = LOGPROBS in (kept.get("include") or ())
     return changes
 
 
@@ -119,7 +121,16 @@ def read_transcription(source: Fields) -> InputTranscription | None:
     wanted = source.object("transcription")
     if wanted is None:
         return None
-    return InputTranscription(wanted.text("model", 256), wanted.text("language", 64), wanted.text("prompt"))
+    return InputTranscription(
+        wanted.text("model", 256), wanted.text("language", 64), wanted.text("prompt"), _read_keywords(wanted)
+    )
+
+
+def _read_keywords(wanted: Fields) -> tuple[str, ...]:
+    keywords = wanted.array("keywords", _MAX_KEYWORDS) or []
+    if not all(isinstance(word, str) and len(word) <= _MAX_KEYWORD for word in keywords):
+        wanted.reject("keywords", f"must be strings of at most {_MAX_KEYWORD} characters.")
+    return tuple(keywords)
 
 
 def read_format(side: Fields) -> AudioFormat | None:

@@ -14,6 +14,7 @@ import models
 from models.audio import Pcm16
 from models.base import CapacityError, EngineError, Priority, WeightsError
 from models.stt.faster_whisper import FasterWhisper
+from models.stt.text import with_logprobs
 from tests.models.speech import silence, speak, with_silence
 
 TINY = Path(models.__file__).parent / "bundled" / "stt" / "tiny"
@@ -195,6 +196,51 @@ async def test_a_prompt_goes_in_front_where_the_model_knows_prompts(engine: Fast
     assert model.prompts == [[wanted]]
     assert engine.open(language="en", prompt=" ")._prompt == ()
     assert len(engine.open(language="en", prompt="table " * 1_000)._prompt) <= 201
+
+
+async def test_keywords_go_before_the_prompt_and_leave_it_room(engine: FasterWhisper, model: Watched) -> None:
+    utterance = engine.open(language="en", prompt="A hair salon.", keywords=("balayage", " ", "keratin"))
+    utterance.push(spoken())
+    await utterance.final()
+    tokenizer = engine._workers.tokenizer("en")
+    words = [tokenizer.sot_prev, *tokenizer.encode(" balayage, keratin."), *tokenizer.encode(" A hair salon.")]
+    assert model.prompts[0][0][: len(words)] == words
+    assert engine.open(language="en", keywords=(" ",))._prompt == ()
+    many = engine.open(language="en", prompt="table " * 1_000, keywords=["salon"] * 1_000)._prompt
+    assert len(many) <= 201
+    assert many.count(tokenizer.encode(" table")[-1]) > 40, "the prompt is not pushed out"
+
+
+async def test_a_model_without_prompts_is_given_neither_prompt_nor_keywords() -> None:
+    engine = FasterWhisper.load(TINY, name="tiny", prompts=False)
+    assert engine.open(language="en", prompt="A hair salon.", keywords=("balayage",))._prompt == ()
+    await engine.close()
+
+
+async def test_each_token_has_its_log_probability_where_it_is_asked_for(engine: FasterWhisper) -> None:
+    utterance = engine.open(language="en", logprobs=True)
+    heard = spoken()
+    for part in np.array_split(heard, 3):
+        utterance.push(part)
+        await utterance.partial()
+    final = await utterance.final()
+    assert "".join(token.text for token in final.logprobs).strip() == final.text
+    assert all(token.logprob <= 0 for token in final.logprobs)
+    # The engine's own mean counts the end of the text, too.
+    mean = sum(token.logprob for token in final.logprobs) / (len(final.logprobs) + 1)
+    assert mean == pytest.approx(final.avg_logprob, abs=0.05)
+    plain = engine.open(language="en")
+    plain.push(heard)
+    assert (await plain.final()).logprobs == ()
+
+
+async def test_a_character_of_several_tokens_is_one(engine: FasterWhisper) -> None:
+    tokenizer = engine._workers.tokenizer("en")
+    tokens = tuple(tokenizer.encode(" ja 漢ö"))
+    found = with_logprobs(tokens, (-0.5,) * len(tokens), tokenizer)
+    assert "".join(token.text for token in found) == " ja 漢ö"
+    assert len(found) < len(tokens)
+    assert sum(token.logprob for token in found) == pytest.approx(-0.5 * len(tokens))
 
 
 async def test_a_failing_model_fails_the_turn_and_not_the_engine(engine: FasterWhisper, model: Watched) -> None:
