@@ -166,7 +166,8 @@ async def test_a_typed_question_is_answered_in_text(server: Server):
         await caller.connection.conversation.item.create(item=message)  # type: ignore[arg-type]
         await caller.connection.response.create()
         done = await caller.until("response.done")
-        (call,) = done.response.output
+        words_before, call = done.response.output
+        assert words_before.content[0].text
         assert (call.name, json.loads(call.arguments)) == ("get_price", {"service": "haircut"})
         assert not caller.of("response.output_audio.delta")
 

@@ -91,12 +91,13 @@ class Playback extends AudioWorkletProcessor {
     this.fade = null;
     this.quanta += 1;
     const drained = playing && this.ring.length === 0;
-    if (drained || (playing && this.quanta % REPORT_EVERY === 0)) this.report();
+    if (drained || (playing && this.quanta % REPORT_EVERY === 0)) this.report(this.items[0]);
     return true;
   }
 
   next(index) {
-    while (this.items[0].waiting === 0) this.items.shift();
+    // Of an item that another one follows without a gap, this is the only report of its end.
+    while (this.items[0].waiting === 0) this.report(this.items.shift());
     const entry = this.items[0];
     const sample = this.ring.shift();
     entry.waiting -= 1;
@@ -109,8 +110,7 @@ class Playback extends AudioWorkletProcessor {
     return sample;
   }
 
-  report() {
-    const { item, played } = this.items[0];
+  report({ item, played }) {
     this.port.postMessage({ type: "progress", item, played, total: this.total, level: this.loudest });
     this.loudest = 0;
   }

@@ -37,6 +37,7 @@ export async function run(main) {
 export class Caller {
   #waiting = new Set();
   #unsaid = Buffer.alloc(0);
+  #endedBefore = 0;
 
   constructor(client, job) {
     const file = new URL(`node_modules/${client}/package.json`, import.meta.url);
@@ -85,6 +86,12 @@ export class Caller {
     return this.turn.said !== "" && this.received("response.created") === this.received("response.done");
   }
 
+  /** The function has run, and the words that announced it are followed by those of the result. */
+  told() {
+    const ended = this.received("response.done") - this.#endedBefore;
+    return this.turn.calls.length > 0 && ended > 1 && this.answered();
+  }
+
   /** A written greeting, a question for a tool, one without, and one whose answer is spoken over. */
   async call() {
     this.#begin("typed");
@@ -93,7 +100,7 @@ export class Caller {
 
     const microphone = this.#microphone();
     this.#ask("tool", "tool");
-    await this.until(() => this.turn.calls.length && this.answered(), "the answer with the tool's result");
+    await this.until(() => this.told(), "the answer with the tool's result");
     this.#ask("spoken", "question");
     await this.until(() => this.turn.heard && this.answered(), "the answer to a question");
     this.#ask("long", "story");
@@ -107,6 +114,7 @@ export class Caller {
   }
 
   #begin(step) {
+    this.#endedBefore = this.received("response.done");
     this.turn = this.report.turns[step] = { heard: "", said: "", audio: 0, calls: [] };
   }
 

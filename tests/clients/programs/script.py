@@ -164,6 +164,7 @@ class Caller(Client):
         super().__init__(package, job)
         self.turn = Turn()
         self.interrupted = False
+        self._ended_before = 0
 
     @abstractmethod
     async def type(self, text: str) -> None:
@@ -174,6 +175,11 @@ class Caller(Client):
         received = self.report.received
         return bool(self.turn.said) and received["response.created"] == received["response.done"]
 
+    def told(self) -> bool:
+        """The function has run, and the words that announced it are followed by those of the result."""
+        ended = self.report.received["response.done"] - self._ended_before
+        return bool(self.turn.calls) and ended > 1 and self.answered()
+
     async def call(self) -> None:
         """A written greeting, a question for a tool, one without, and one whose answer is spoken over."""
         self._begin("typed")
@@ -181,7 +187,7 @@ class Caller(Client):
         await self.until(self.answered, "the answer to a message")
         async with self.microphone():
             self._ask("tool", "tool")
-            await self.until(lambda: self.turn.calls and self.answered(), "the answer with the tool's result")
+            await self.until(self.told, "the answer with the tool's result")
             self._ask("spoken", "question")
             await self.until(lambda: self.turn.heard and self.answered(), "the answer to a question")
             self._ask("long", "story")
@@ -193,6 +199,7 @@ class Caller(Client):
             await self.until(lambda: self.turn.heard and self.answered(), "the answer after the interruption")
 
     def _begin(self, step: str) -> None:
+        self._ended_before = self.report.received["response.done"]
         self.turn = self.report.turns[step] = Turn()
 
     def _ask(self, step: str, speech: str) -> None:
