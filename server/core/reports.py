@@ -67,6 +67,15 @@ class Reports:
             self._words += [text] if text else []
         return []
 
+    def over(self, response: e.ResponseView) -> list[e.Output]:
+        """A response of the default conversation is over. One that had something to report and found no words for it
+        is apologised for: the caller waits for an answer."""
+        told = self.tools.reports(response.id)
+        if told and not response.output and response.status is e.ResponseStatus.COMPLETED:
+            apology = self._state.config.apologies.get(self._state.spoken_language or "")
+            self._words += [apology] if apology else []
+        return self.tools.settle(response)
+
     @property
     def busy(self) -> bool:
         """Whether there is something to say that waits for a tool or for the floor."""

@@ -379,7 +379,7 @@ class Responses:
         del self._known[response.id]
         if response is self._active:
             self._active = None
-            outputs += self.reports.tools.settle(response.view)
+            outputs += self.reports.over(response.view)
             if self._owed:
                 self._owed = False
                 outputs += self.begin(e.ResponseOverrides())

@@ -127,6 +127,10 @@ class ToolCalls:
         call.result = fact
         return [] if call.response_id == active_id else self._keep(call)
 
+    def reports(self, response_id: str) -> bool:
+        """Whether this response tells the caller what tools have found."""
+        return bool(self._told_by.get(response_id))
+
     def settle(self, response: e.ResponseView) -> list[e.Output]:
         """A response is over: the results of its calls become items, and the ones that it reported are told."""
         outputs: list[e.Output] = []

@@ -7,6 +7,7 @@ segment is spoken until it is adopted.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
@@ -39,6 +40,8 @@ from server.core import events as e
 from server.core.segmenter import Segment, Segmenter
 from server.runtime.formats import encode
 from server.runtime.tool_arguments import check
+
+_log = logging.getLogger(__name__)
 
 Deliver = Callable[[e.Input], Awaitable[None]]
 StageReached = Callable[[str, str], None]
@@ -141,6 +144,8 @@ class Cascade:
                             await self._deliver(e.ResponseText(generation.response_id, delta.text))
                         if spoken:
                             self._queue(work, segmenter.push(delta.text))
+                    case ToolCallDelta() if generation.tool_choice == "none":
+                        _log.debug("the model calls a tool though it may not")
                     case ToolCallDelta():
                         self._reached(generation.response_id, "llm_first_token")
                         if spoken:

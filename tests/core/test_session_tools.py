@@ -423,6 +423,15 @@ def test_a_report_that_fails_while_prepared_is_tried_once_more_for_all_to_see():
     assert len(call.all(e.ResponseCreated)) == made
 
 
+def test_a_report_without_a_word_is_apologised_for():
+    call = Call(apologies={"en": "I am sorry."})
+    call.asks()
+    call.found()
+    call.floor()
+    call.finished(call.last(e.ResponseCreated).response.id)
+    assert call.last(e.StartResponse).generation.script == "I am sorry."
+
+
 @pytest.mark.parametrize("overrides", [e.ResponseOverrides(conversation="none"), e.ResponseOverrides(input=())])
 def test_responses_without_a_place_for_results_are_not_offered_server_tools(overrides: e.ResponseOverrides):
     call = Call()

@@ -14,6 +14,7 @@ from models.vad.silero import SileroVad
 from server.core import events as e
 from server.core.session import Session
 from server.runtime.runner import Runner
+from server.runtime.tools import Toolbox
 from tests.runtime.engines import ScriptedVoice
 
 
@@ -57,13 +58,16 @@ class Client:
 
 
 @asynccontextmanager
-async def call(llm: ChatModel, config: e.SessionConfig) -> AsyncIterator[tuple[Runner, Client]]:
+async def call(
+    llm: ChatModel, config: e.SessionConfig, toolbox: Toolbox | None = None
+) -> AsyncIterator[tuple[Runner, Client]]:
     """A call that has been accepted."""
     numbers = count()
     session = Session("sess_1", config, lambda prefix: f"{prefix}_{next(numbers)}")
     vad = SileroVad.load(BUNDLED / "vad/silero_vad.onnx")
     client = Client()
-    runner = Runner(session, Engines(llm, vad, ScriptedVoice(), NoEar()), client, client)  # type: ignore[arg-type]
+    engines = Engines(llm, vad, ScriptedVoice(), NoEar())  # type: ignore[arg-type]
+    runner = Runner(session, engines, client, client, toolbox=toolbox)
     task = asyncio.create_task(runner.run())
     await client.until(e.SessionCreated)
     yield runner, client

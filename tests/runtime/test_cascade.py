@@ -226,3 +226,103 @@ async def test_history_reaches_the_model_with_its_calls_and_results():
     assert request.messages[1].tool_calls[0].name == "look"
     assert request.messages[2].tool_call_id == "call_1"
     assert (request.tools[0].name, request.tool_choice, request.max_tokens) == ("look", "none", 9)
+
+
+TOOL = e.Tool("look", "Looks.", {"type": "object", "properties": {"day": {"enum": ["friday"]}}, "required": ["day"]})
+
+
+class MendingChat(ScriptedChat):
+    """Says something else when it is asked again."""
+
+    def __init__(self, *lines: object, then: list[object]) -> None:
+        super().__init__(*lines)  # type: ignore[arg-type]
+        self._then = then
+
+    async def stream(self, request):  # type: ignore[no-untyped-def]
+        if self.requests:
+            self._lines = tuple(self._then)  # type: ignore[assignment]
+        async for delta in super().stream(request):
+            yield delta
+
+
+async def test_a_filler_is_said_before_a_call_without_words():
+    chat = ScriptedChat(ToolCallDelta(0, '{"day": "friday"}', id="call_1", name="look"))
+    facts = await make(chat, ScriptedVoice(), tools=(TOOL,), fillers={"look": "One moment please."})
+    assert facts.story == ["One moment please.", "~300", 'look({"day": "friday"}', "look(.", "finished"]
+
+
+async def test_the_models_own_words_are_filler_enough():
+    chat = ScriptedChat("Let me see.", ToolCallDelta(0, '{"day": "friday"}', id="call_1", name="look"))
+    facts = await make(chat, ScriptedVoice(), tools=(TOOL,), fillers={"look": "One moment please."})
+    assert facts.story[:2] == ["Let me see.", "~300"]
+
+
+async def test_a_filler_is_not_written():
+    chat = ScriptedChat(ToolCallDelta(0, '{"day": "friday"}', id="call_1", name="look"))
+    facts = await make(chat, ScriptedVoice(), tools=(TOOL,), fillers={"look": "One moment."}, modality="text")
+    assert facts.story[0].startswith("look(")
+
+
+async def test_a_filler_is_ready_before_the_turn_is_over():
+    facts, voice = Facts(), ScriptedVoice()
+    chat = ScriptedChat(ToolCallDelta(0, '{"day": "friday"}', id="call_1", name="look"))
+    work = Work(replace(GENERATION, tools=(TOOL,), fillers={"look": "One moment please."}))
+    await Cascade(chat, voice, facts.add, lambda *_: None).run(work)
+    assert facts.story == ["One moment please.", "~300", 'look({"day": "friday"}', "look(.", "finished"]
+
+
+async def test_wrong_arguments_are_mended_by_the_model_before_anybody_sees_them():
+    chat = MendingChat(
+        ToolCallDelta(0, '{"day": "someday"}', id="call_1", name="look"),
+        ToolCallDelta(1, '{"day": "friday"}', id="call_2", name="look"),
+        then=[ToolCallDelta(0, '{"day": "friday"}', id="call_9", name="look")],
+    )
+    facts = await make(chat, ScriptedVoice(), tools=(TOOL,))
+    assert facts.story == ['look({"day": "friday"}', "look(.", 'look({"day": "friday"}', "look(.", "finished"]
+    assert [fact.call_id for fact in facts.of(e.ResponseToolCall)] == ["call_1", "call_1", "call_2", "call_2"]
+    again = chat.requests[1]
+    assert again.tool_choice == "look"
+    assert again.messages[-2].tool_calls[0].arguments == '{"day": "someday"}'
+    assert "not one of" in again.messages[-1].text
+
+
+@pytest.mark.parametrize(
+    "then", [["I cannot."], [EngineError("scripted", "gone")], [ToolCallDelta(0, "{", "c", "look")]]
+)
+async def test_arguments_that_stay_wrong_go_out_as_they_were(then: list[object]):
+    chat = MendingChat(ToolCallDelta(0, '{"day": 1}', id="call_1", name="look"), then=then)
+    facts = await make(chat, ScriptedVoice(), tools=(TOOL,))
+    assert facts.story == ['look({"day": 1}', "look(.", "finished"]
+    assert len(chat.requests) == 2
+
+
+async def test_calls_without_arguments_are_not_mended():
+    chat = ScriptedChat(ToolCallDelta(0, "", id="call_1", name="nap"))
+    facts = await make(chat, ScriptedVoice(), tools=(e.Tool("nap", "", {"type": "object"}),))
+    assert facts.story == ["nap(", "nap(.", "finished"]
+    assert len(chat.requests) == 1
+
+
+async def test_one_call_at_a_time_where_the_client_wants_it():
+    chat = ScriptedChat(
+        ToolCallDelta(0, '{"day": "friday"}', id="call_1", name="look"),
+        ToolCallDelta(1, '{"day": "friday"}', id="call_2", name="look"),
+    )
+    facts = await make(chat, ScriptedVoice(), tools=(TOOL,), parallel_tool_calls=False)
+    assert {fact.call_id for fact in facts.of(e.ResponseToolCall)} == {"call_1"}
+
+
+async def test_a_servers_call_numbers_are_made_unique_in_the_session():
+    cascade_facts = Facts()
+    cascade = Cascade(
+        ScriptedChat(ToolCallDelta(0, '{"day": "friday"}', id="call_0", name="look")),
+        ScriptedVoice(),
+        cascade_facts.add,
+        lambda *_: None,
+    )
+    for number in (1, 2):
+        work = Work(replace(GENERATION, response_id=f"resp_{number}", tools=(TOOL,)))
+        work.adopted.set()
+        await cascade.run(work)
+    ids = [fact.call_id for fact in cascade_facts.of(e.ResponseToolCall) if fact.done]
+    assert len(set(ids)) == 2

@@ -16,6 +16,8 @@ from server.core.events import (
     ResponseStatus,
     ResponseView,
     TokenUsage,
+    ToolFinished,
+    ToolOutcome,
     TranscriptFailed,
 )
 from server.telemetry.metrics import BUCKETS, STAGES, Metrics
@@ -123,3 +125,13 @@ def test_two_servers_in_one_process_do_not_share_counts() -> None:
     first, second = Metrics("1"), Metrics("2")
     first.session_opened("realtime")
     assert ("kammerton_sessions_active", (("door", "realtime"),)) not in samples(second)
+
+
+def test_calls_of_tools_are_counted_by_outcome_and_timed_apart_from_the_model() -> None:
+    metrics = Metrics("1.2.3")
+    metrics("sess_1", ToolFinished("call_1", ToolOutcome.OK, "{}", 0.2), [])
+    metrics("sess_1", ToolFinished("call_2", ToolOutcome.TIMEOUT, "{}", 10.0), [])
+    page = samples(metrics)
+    assert page["kammerton_tool_calls_total", (("outcome", "ok"),)] == 1
+    assert page["kammerton_tool_calls_total", (("outcome", "timeout"),)] == 1
+    assert page["kammerton_tool_latency_seconds_sum", ()] == 10.2

@@ -1,0 +1,219 @@
+"""Server tools: run once, within their time, and whatever they do the model gets something short to read."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+
+from server.core import events as e
+from server.errors import StoreError, ToolError
+from server.runtime.tool_runner import ToolRunner
+from server.runtime.tools import MemoryLedger, Partial, Result, Toolbox
+from tests.runtime.tools import SCHEMA, ScriptedTool
+
+
+class Desk:
+    """A ToolRunner and what it tells; one ledger may serve several."""
+
+    def __init__(self, *tools: ScriptedTool, session: str = "sess_1", **toolbox: Any) -> None:
+        self.facts: asyncio.Queue[e.Input] = asyncio.Queue()
+        box = Toolbox(tools={tool.spec.name: tool for tool in tools}, **toolbox)
+        self.runner = ToolRunner(session, box, self.facts.put, asyncio.get_running_loop().time)
+
+    def start(self, name: str, arguments: str = "{}", call: str = "call_1", refusal: str = "") -> None:
+        self.runner.start(e.RunTool(call, name, arguments, "resp_1", "item_1", "en", refusal))
+
+    async def finished(self) -> e.ToolFinished:
+        while not isinstance(fact := await self.facts.get(), e.ToolFinished):
+            pass
+        return fact
+
+    async def run(self, name: str, arguments: str = "{}", call: str = "call_1", refusal: str = "") -> e.ToolFinished:
+        self.start(name, arguments, call, refusal)
+        return await self.finished()
+
+
+async def test_a_result_reaches_the_model_as_json():
+    tool = ScriptedTool("hours", Result({"open": "09:00"}), schema=SCHEMA)
+    fact = await Desk(tool).run("hours", '{"day": "friday"}')
+    assert (fact.call_id, fact.outcome, json.loads(fact.output)) == ("call_1", "ok", {"open": "09:00"})
+    assert tool.calls[0].arguments == {"day": "friday"}
+    assert (tool.calls[0].response_id, tool.calls[0].turn_id) == ("resp_1", "item_1")
+    assert (tool.contexts[0].session_id, tool.contexts[0].scope, tool.contexts[0].language) == (
+        "sess_1",
+        "sess_1",
+        "en",
+    )
+
+
+async def test_words_given_as_they_are_and_a_hand_off_come_along():
+    tool = ScriptedTool("hand", Result("moved", {"instructions": "Book."}, "Now you talk to bookings."))
+    fact = await Desk(tool).run("hand")
+    assert (fact.output, fact.changes, fact.say) == ("moved", {"instructions": "Book."}, "Now you talk to bookings.")
+
+
+async def test_partial_results_are_told_before_the_result():
+    desk = Desk(ScriptedTool("search", Partial("Two found."), Partial("x" * 5000), Partial("never"), Result("done")))
+    desk.start("search")
+    assert await desk.facts.get() == e.ToolPartial("call_1", "Two found.")
+    long = await desk.facts.get()
+    assert isinstance(long, e.ToolPartial)
+    assert len(long.text) == 2_000 - len("Two found.")
+    assert isinstance(await desk.facts.get(), e.ToolFinished)
+
+
+@pytest.mark.parametrize(
+    ("parts", "outcome", "error"),
+    [
+        ((ToolError("the line is busy"),), "error", "the line is busy"),
+        ((RuntimeError("password=secret"),), "error", "internal error"),
+        ((), "bad_result", "the tool gave no result"),
+        ((Partial("no more"),), "bad_result", "the tool gave no result"),
+        ((Result({"socket": object()}),), "bad_result", "the tool gave a result that cannot be read"),
+        ((Result("\ud800"),), "bad_result", "the tool gave a result that cannot be read"),
+        ((Result("x" * 5_000_000),), "too_large", "result too large"),
+        (("garbage",), "bad_result", "the tool gave no result"),
+    ],
+)
+async def test_whatever_a_tool_does_the_model_reads_one_short_error(parts: tuple[Any, ...], outcome: str, error: str):
+    fact = await Desk(ScriptedTool("hours", *parts)).run("hours")
+    assert (fact.outcome, json.loads(fact.output)["error"]) == (outcome, error)
+    assert len(fact.output) < 700
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        ("{", "the arguments are not JSON"),
+        ("[1]", "the arguments must be one JSON object"),
+        ("", "'day' is a required property"),
+        ('{"day": "someday"}', "day: 'someday' is not one of"),
+    ],
+)
+async def test_arguments_that_the_schema_does_not_allow_never_reach_the_tool(arguments: str, hint: str):
+    tool = ScriptedTool("hours", Result(1), schema=SCHEMA)
+    fact = await Desk(tool).run("hours", arguments)
+    assert fact.outcome == "invalid_arguments"
+    assert json.loads(fact.output)["hint"].startswith(hint)
+    assert tool.calls == []
+
+
+async def test_a_tool_that_does_not_exist_is_told_with_those_that_do():
+    fact = await Desk(ScriptedTool("hours", Result(1))).run("sing")
+    assert (fact.outcome, json.loads(fact.output)) == (
+        "unknown_tool",
+        {"error": "no such tool", "hint": "There are: hours"},
+    )
+
+
+async def test_a_refused_call_is_not_made():
+    tool = ScriptedTool("hours", Result(1))
+    fact = await Desk(tool).run("hours", refusal="limit")
+    assert fact.outcome == "limit"
+    assert tool.calls == []
+
+
+async def test_a_tool_that_hangs_is_cut_off():
+    tool = ScriptedTool("hours", asyncio.Event(), timeout_s=0.01)
+    fact = await Desk(tool).run("hours")
+    assert (fact.outcome, json.loads(fact.output)) == ("timeout", {"error": "timeout"})
+    assert tool.ended.is_set()
+
+
+async def test_only_what_is_declared_safe_is_tried_again():
+    safe = ScriptedTool("look", ToolError("busy", retryable=True), safe=True)
+    deed = ScriptedTool("book", ToolError("busy", retryable=True))
+    desk = Desk(safe, deed)
+    assert (await desk.run("look")).outcome == "error"
+    assert (await desk.run("book", call="call_2")).outcome == "error"
+    assert (len(safe.calls), len(deed.calls)) == (2, 1)
+
+
+async def test_a_deed_is_done_once_until_the_caller_knows_of_it():
+    tool = ScriptedTool("book", Result("booked"))
+    desk = Desk(tool)
+    first = await desk.run("book", '{"day": "friday", "time": "10"}')
+    again = await desk.run("book", '{"time": "10", "day": "friday"}', "call_2")
+    assert (first.outcome, again.outcome, again.output) == ("ok", "repeated", "booked")
+    assert len(tool.calls) == 1
+    await desk.runner.told(("call_1", "call_2"))
+    later = await desk.run("book", '{"day": "friday", "time": "10"}', "call_3")
+    assert later.outcome == "ok"
+    assert tool.calls[0].idempotency_key != tool.calls[1].idempotency_key
+
+
+async def test_two_identical_calls_at_once_are_one_deed():
+    gate = asyncio.Event()
+    tool = ScriptedTool("book", gate, Result("booked"))
+    desk = Desk(tool)
+    desk.start("book")
+    await tool.started.wait()
+    desk.start("book", call="call_2")
+    gate.set()
+    outcomes = {(await desk.finished()).outcome, (await desk.finished()).outcome}
+    assert outcomes == {"ok", "repeated"}
+    assert len(tool.calls) == 1
+
+
+async def test_a_lookup_may_be_asked_again():
+    tool = ScriptedTool("look", Result("sunny"), safe=True)
+    desk = Desk(tool)
+    assert [(await desk.run("look", call=f"call_{n}")).outcome for n in (1, 2)] == ["ok", "ok"]
+
+
+async def test_a_deed_outlives_the_session_that_began_it_and_is_not_done_again_in_the_next():
+    ledger, gate = MemoryLedger(), asyncio.Event()
+    tool = ScriptedTool("book", gate, Result("booked"), on_interrupt="finish")
+    first = Desk(tool, ledger=ledger, scope="+49301234")
+    first.start("book")
+    await tool.started.wait()
+    first.runner.close()
+    gate.set()
+    await tool.ended.wait()
+    second = Desk(tool, session="sess_2", ledger=ledger, scope="+49301234")
+    assert (await second.run("book", call="call_9")).output == "booked"
+    assert len(tool.calls) == 1
+    assert first.facts.empty()
+
+
+async def test_a_deed_whose_outcome_nobody_knows_is_not_done_again():
+    ledger = MemoryLedger()
+    tool = ScriptedTool("book", Result("booked"))
+    desk = Desk(tool, ledger=ledger, scope="+49301234")
+    await desk.run("book")
+    (key,) = [call.idempotency_key for call in tool.calls]
+    await ledger.abandon(key)
+    assert await ledger.begin(key, tool.calls[0], tool.contexts[0]) is None
+    fact = await Desk(tool, ledger=ledger, scope="+49301234").run("book")
+    assert (fact.outcome, json.loads(fact.output)["error"]) == ("uncertain", "outcome unknown")
+    assert len(tool.calls) == 1
+
+
+async def test_a_call_that_is_stopped_tells_nothing_and_may_be_made_again():
+    tool = ScriptedTool("look", asyncio.Event())
+    desk = Desk(tool)
+    desk.start("look")
+    await tool.started.wait()
+    desk.runner.stop("call_1")
+    await tool.ended.wait()
+    tool.started.clear()
+    desk.start("look", call="call_2")
+    await tool.started.wait()
+    desk.runner.close()
+    assert desk.facts.empty()
+
+
+class _Unwritable(MemoryLedger):
+    async def begin(self, *_: object) -> None:
+        raise StoreError("disk full")
+
+
+async def test_what_cannot_be_written_down_is_not_done():
+    tool = ScriptedTool("book", Result("booked"))
+    fact = await Desk(tool, ledger=_Unwritable()).run("book")
+    assert fact.outcome == "error"
+    assert "disk" not in fact.output
+    assert tool.calls == []
