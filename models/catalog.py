@@ -16,6 +16,7 @@ from typing import Any
 
 from models.base import CatalogError, ChatModel, Synthesizer, Transcriber, VoiceActivityDetector, WeightsError
 from models.entries import KINDS, Entry, Profile, entries, profiles
+from models.gpu import check_fits
 from models.lock import LOCK, LockedEntry, fault, read_lock
 
 __all__ = [
@@ -79,8 +80,8 @@ class Engines:
 
 
 def resolve(profile: str, weights_dir: Path) -> ResolvedProfile:
-    """The profile on this machine. ``auto`` takes gpu or cpu if its weights are on disk, and else tiny. Raises
-    CatalogError for a profile that does not exist. Looks at no hashes: that is ``verify``."""
+    """The profile on this machine. ``auto`` takes gpu or cpu if its weights are on disk and there is memory for it, and
+    else tiny. Raises CatalogError for a profile that does not exist. Looks at no hashes: that is ``verify``."""
     known = profiles()
     if profile == "auto":
         return _best(weights_dir)
@@ -146,17 +147,28 @@ def load_engine(resolved: ResolvedProfile, kind: str, **limits: int) -> Any:
         raise CatalogError(f"this version of Kammerton has no engine {model.entry.engine} for {model.entry.name}")
     loader = getattr(importlib.import_module(model.entry.module), model.entry.engine.split(".")[1]).load
     taken = inspect.signature(loader).parameters
-    fitting = {limit: value for limit, value in limits.items() if limit in taken}
-    return loader(model.path, name=model.entry.name, **{**model.entry.options, **fitting})
+    # A chat model has to call functions, unless its entry says that it need not.
+    options = {"tools": True, **limits}
+    fitting = {name: value for name, value in options.items() if name in taken and name not in model.entry.options}
+    try:
+        return loader(model.path, name=model.entry.name, **{**model.entry.options, **fitting})
+    except WeightsError as error:
+        raise WeightsError(error.engine, f"{error}; {_mend(resolved, model)}") from error
 
 
 def _best(weights_dir: Path) -> ResolvedProfile:
     known = profiles()
+    reason = f"no others are in {weights_dir}; `kammerton models fetch cpu` (or gpu) gets real ones"
     for name in _AUTO:
         found = _resolved(known[name], weights_dir, f"its weights are in {weights_dir}")
-        if found.on_disk and all(model.entry.available for model in found.models.values()):
+        if not found.on_disk or not all(model.entry.available for model in found.models.values()):
+            continue
+        try:
+            check_fits(known[name])
+        except CatalogError as error:
+            reason = str(error)
+        else:
             return found
-    reason = f"no others are in {weights_dir}; `kammerton models fetch cpu` (or gpu) gets real ones"
     return _resolved(known[_FALLBACK], weights_dir, reason)
 
 

@@ -18,6 +18,7 @@ from fastapi.params import Depends
 
 from models import catalog
 from models.base import ChatMessage, ChatRequest, Priority, VoiceError
+from models.gpu import check_fits
 from models.offline import stay_offline
 from server import listening
 from server.core.events import SessionConfig
@@ -55,6 +56,7 @@ def serve(settings: Settings) -> None:
     tls = listening.tls_context(settings.tls)
     with listening.bind(settings.server.host, settings.server.port) as listener:
         listening.refuse_exposure(listener, settings, has_key=keys.usable)
+        check_fits(catalog.profiles()[resolved.name])
         catalog.verify(resolved)
         engines = catalog.load(
             resolved,

@@ -18,7 +18,7 @@ import jinja2.nodes
 import jinja2.parser
 import jinja2.sandbox
 
-from models.base import ChatMessage, EngineError, ToolSpec, WeightsError
+from models.base import CatalogError, ChatMessage, EngineError, ToolSpec, WeightsError
 
 _ROLES = ("system", "user", "assistant", "tool")
 
@@ -40,8 +40,12 @@ class ChatTemplate:
             raise WeightsError(name, f"the chat template of {name} is not valid Jinja: {error}") from error
 
     @classmethod
-    def load(cls, folder: Path, *, name: str, variables: Mapping[str, Any] | None = None) -> ChatTemplate:
-        """From chat_template.jinja, or else from tokenizer_config.json. Raises WeightsError when neither has one."""
+    def load(
+        cls, folder: Path, *, name: str, variables: Mapping[str, Any] | None = None, tools: bool = False
+    ) -> ChatTemplate:
+        """From chat_template.jinja, or else from tokenizer_config.json. tools: it has to show them to the model.
+
+        Raises WeightsError when neither file has a template, CatalogError for one without a place for tools."""
         config = _read_config(folder / "tokenizer_config.json", name)
         file = folder / "chat_template.jinja"
         source = file.read_text(encoding="utf-8") if file.is_file() else config.get("chat_template")
@@ -51,7 +55,11 @@ class ChatTemplate:
             source = named.get("tool_use", named.get("default"))
         if not isinstance(source, str):
             raise WeightsError(name, f"{folder} holds no chat template (chat_template.jinja or tokenizer_config.json)")
-        return cls(source, name=name, variables={**_special_tokens(config), **(variables or {})})
+        template = cls(source, name=name, variables={**_special_tokens(config), **(variables or {})})
+        if tools and not template.supports_tools:
+            allowed = "choose another model, or set the option tools = false in its entry of the catalogue"
+            raise CatalogError(f"{name} cannot call functions: its chat template has no place for tools; {allowed}")
+        return template
 
     def render(
         self, messages: Sequence[ChatMessage], tools: Sequence[ToolSpec] = (), *, add_generation_prompt: bool = True

@@ -107,6 +107,7 @@ class CTranslate2Chat:
         prefix_tokens: int = 8192,
         by_priority: bool = True,
         template: Mapping[str, Any] | None = None,
+        tools: bool = False,
     ) -> CTranslate2Chat:
         """Blocks while the weights load. threads: CPU threads of one generation. streams: generations at once; queue:
         how many more may wait. context: tokens, if fewer than the model declares. prefix_tokens: how much of prompts
@@ -114,7 +115,10 @@ class CTranslate2Chat:
         chat template. Raises WeightsError."""
         options = _Options(device, compute_type, threads, streams, queue, prefix_tokens, by_priority)
         return cls(
-            folder, ModelFolder.read(folder, name, context=context, template=template), name=name, options=options
+            folder,
+            ModelFolder.read(folder, name, context=context, template=template, tools=tools),
+            name=name,
+            options=options,
         )
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[ChatDelta, None]:

@@ -33,9 +33,16 @@ class ModelFolder:
 
     @classmethod
     def read(
-        cls, folder: Path, name: str, *, context: int | None = None, template: Mapping[str, Any] | None = None
+        cls,
+        folder: Path,
+        name: str,
+        *,
+        context: int | None = None,
+        template: Mapping[str, Any] | None = None,
+        tools: bool = False,
     ) -> ModelFolder:
-        """Raises WeightsError, naming the file, for what is missing, is not JSON or does not belong together."""
+        """Raises WeightsError, naming the file, for what is missing, is not JSON or does not belong together, and
+        CatalogError where ``tools`` are needed and the template has no place for them."""
         vocabulary = tuple(_json(folder, "vocabulary.json", name))
         config = _json(folder, "config.json", name)
         generation = _json(folder, "generation_config.json", name, optional=True)
@@ -52,7 +59,7 @@ class ModelFolder:
         limits = (context, config.get("max_position_embeddings"), tokens.get("model_max_length"))
         return cls(
             tokenizer=tokenizer,
-            template=ChatTemplate.load(folder, name=name, variables=template),
+            template=ChatTemplate.load(folder, name=name, variables=template, tools=tools),
             vocabulary=vocabulary,
             end_ids=end_ids,
             silent_ids=end_ids | {index for index, content in special.items() if content not in MARKS},

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from models.base import ChatDelta, ChatMessage, ChatRequest, EngineError, WeightsError
+from models.base import CatalogError, ChatDelta, ChatMessage, ChatRequest, EngineError, WeightsError
 from models.llm.chat_template import ChatTemplate
 from models.llm.hermes import MARKS
 from models.llm.openai_chat import OpenAIChat, Timeouts, loopback_client
@@ -113,6 +113,7 @@ class VllmChat:
         context: int | None = None,
         template: Mapping[str, Any] | None = None,
         tool_parser: str | None = None,
+        tools: bool = False,
         start_s: float = 900.0,
         timeouts: Timeouts | None = None,
         **tuning: Any,
@@ -122,10 +123,12 @@ class VllmChat:
         folder: weights in the Hugging Face format. python: the interpreter of the environment that vLLM is installed
         in; without one, this process' own, or the one beside the ``vllm`` command. context: tokens of prompt and answer
         together, if fewer than the model can. template: variables for the chat template. tool_parser: vLLM's name of
-        it, where the model's family is not known. start_s: how long a start may take. tuning: fields of Tuning.
+        it, where the model's family is not known. tools: it has to be able to call them. start_s: how long a start may
+        take. tuning: fields of Tuning.
 
-        Raises WeightsError for a folder without weights, EngineError when vLLM is not installed or does not start."""
-        found = _look_into(folder, name, template, tool_parser)
+        Raises WeightsError for a folder without weights, CatalogError for a model that cannot call tools and has to,
+        EngineError when vLLM is not installed or does not start."""
+        found = _look_into(folder, name, template, tool_parser, tools)
         interpreter = find_python(python, name)
         tuned = Tuning(**tuning)
         command = [interpreter, "-m", _MODULE, *_flags(folder, name, found, tuned, context, template)]
@@ -191,16 +194,21 @@ def _flags(
 # ------------------------------------------------------------------------------------------------ the folder
 
 
-def _look_into(folder: Path, name: str, template: Mapping[str, Any] | None, parser: str | None) -> _Folder:
+def _look_into(folder: Path, name: str, template: Mapping[str, Any] | None, parser: str | None, tools: bool) -> _Folder:
     config = _json(folder / "config.json", name)
     if not any(folder.glob("*.safetensors")):
         raise WeightsError(name, f"{folder} holds no weights (*.safetensors)")
-    chat = ChatTemplate.load(folder, name=name, variables=template)
+    chat = ChatTemplate.load(folder, name=name, variables=template, tools=tools)
+    parser = parser or _parser(str(config.get("model_type", "")), chat.source)
+    if tools and parser is None:
+        raise CatalogError(
+            f"{name} calls functions in a form not known here; the option tool_parser names vLLM's reader"
+        )
     prompt = chat.render([ChatMessage("user", "Hello")])
     tokens = _json(folder / "tokenizer.json", name).get("added_tokens", ())
     special = {str(token["content"]) for token in tokens if token.get("special")}
     return _Folder(
-        parser=(parser or _parser(str(config.get("model_type", "")), chat.source)) if chat.supports_tools else None,
+        parser=parser if chat.supports_tools else None,
         control=re.compile("|".join(re.escape(content) for content in {*special, *MARKS})),
         opens_thought=prompt.rstrip().endswith("<think>"),
         context=(config.get("text_config") or config).get("max_position_embeddings"),

@@ -9,6 +9,8 @@ from typing import Any
 
 from models.base import Voice, WeightsError
 
+RATES = (8_000, 11_025, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
+"""Samples a second that a voice may have: those for which there is a resampler to every rate on the wire."""
 _KEYS = ("audio", "espeak", "phoneme_id_map", "num_symbols", "num_speakers")
 
 
@@ -54,7 +56,9 @@ def _read(model: Path, engine: str) -> VoiceFile:
     described = Path(f"{model}.json")
     try:
         description = read_description(model)
-        rate = int(description["audio"]["sample_rate"])
+        rate = description["audio"]["sample_rate"]
+        if rate not in RATES:
+            raise damaged(engine, described, f"a sample rate of {rate!r} is none of {', '.join(map(str, RATES))}")
         return VoiceFile(Voice(model.name.removesuffix(".onnx"), language_of(description), rate), model)
     except FileNotFoundError:
         raise damaged(engine, described, "it is missing") from None

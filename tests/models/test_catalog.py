@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from models import catalog
+from models import catalog, gpu
 from models.base import CatalogError, VoiceError, WeightsError
 from models.catalog import BUNDLED, entries, load, load_engine, profiles, resolve, verify
+from models.gpu import Gpu
 from models.lock import LOCK, LockedEntry, measure, read_lock, write_lock
 
 ROOT = BUNDLED.parents[1]
@@ -125,9 +126,18 @@ def test_auto_takes_cpu_when_its_weights_are_complete(tmp_path: Path):
 def test_auto_takes_gpu_first_but_only_with_engines_that_exist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     put_weights(tmp_path, *hub_entries("cpu"), *(set(hub_entries("gpu")) - set(hub_entries("cpu"))))
     monkeypatch.setattr(catalog.Entry, "available", True)
+    monkeypatch.setattr(gpu, "find_gpus", lambda: [Gpu("large", 80_000, 80_000)])
     assert resolve("auto", tmp_path).name == "gpu"
     monkeypatch.setattr(catalog.Entry, "available", property(lambda entry: entry.name not in hub_entries("gpu")[1:2]))
     assert resolve("auto", tmp_path).name == "cpu"
+
+
+def test_auto_passes_over_a_profile_that_the_gpu_is_too_small_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    put_weights(tmp_path, *hub_entries("gpu"))
+    monkeypatch.setattr(gpu, "find_gpus", lambda: [Gpu("small", 8_000, 8_000)])
+    resolved = resolve("auto", tmp_path)
+    assert resolved.name == "tiny"
+    assert "small has 8,000 of 8,000 MB free" in resolved.reason
 
 
 @pytest.mark.parametrize("profile", ["cpu", "gpu"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -76,6 +77,7 @@ class Hub(ThreadingHTTPServer):
         }
         self.faults: dict[str, str] = {}
         self.served: list[tuple[str, int]] = []
+        self.hung = threading.Event()
 
     @property
     def address(self) -> str:
@@ -97,6 +99,9 @@ class _Request(BaseHTTPRequestHandler):
 
     def _answer(self, *, body: bool) -> None:
         path = self.path.split("?")[0].strip("/")
+        if self.server.faults.get("listing") == "hangs":
+            self.server.hung.wait()
+            return None
         for name, files in self.server.repositories.items():
             if path.startswith(f"api/models/{name}"):
                 return self._send(200, json.dumps(self._listing(name, path)).encode(), {}, body=body)
@@ -134,6 +139,9 @@ class _Request(BaseHTTPRequestHandler):
             content = content[:-1] + b"?"
         if first:
             facts["Content-Range"] = f"bytes {first}-{len(content) - 1}/{len(content)}"
+        if fault == "hangs" and body:
+            self.server.hung.wait()
+            return None
         if fault == "breaks at once" and body:
             return self._send(200, content, facts, body=True, cut=0)
         if fault == "breaks" and body:
@@ -165,6 +173,7 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         yield server
+        server.hung.set()
         server.shutdown()
         thread.join()
     for cached in caches:
@@ -308,6 +317,47 @@ def test_a_hub_that_cannot_be_reached_is_one_clear_error(hub: Hub, tmp_path: Pat
     with pytest.raises(WeightsError, match=r"could not fetch acme/chat: .*; fetch again") as refused:
         fetch("cpu", tmp_path / "w", quiet, endpoint="http://127.0.0.1:1")
     assert refused.value.retryable
+
+
+@pytest.mark.parametrize("where", ["listing", "model.bin"])
+def test_a_hub_that_hangs_is_given_up(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str):
+    monkeypatch.setattr("models.fetch._SILENCE_S", 0.2)
+    monkeypatch.setattr("models.fetch._PAUSE_S", 0.0)
+    hub.faults[where] = "hangs"
+    with pytest.raises(
+        WeightsError, match=r"could not fetch acme/chat: the hub said nothing for 0\.2 s; fetch again"
+    ) as hung:
+        fetch("cpu", tmp_path / "w", quiet, endpoint=hub.address)
+    assert hung.value.retryable
+    assert read_lock(tmp_path / "w") == {}
+
+
+def test_a_disk_that_is_too_full_is_told_before_the_first_byte(
+    hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1_000_000))
+    with pytest.raises(WeightsError, match=r"the disk is too full: chat needs 1 MB, and .* has 1 MB free"):
+        fetch("cpu", tmp_path / "w", quiet, endpoint=hub.address)
+    assert hub.served == []
+
+
+def test_a_folder_that_cannot_be_written_to_is_one_clear_error(hub: Hub, tmp_path: Path):
+    (tmp_path / "file").touch()
+    with pytest.raises(WeightsError, match=r"cannot write to .*file/w: Not a directory"):
+        fetch("cpu", tmp_path / "file" / "w", quiet, endpoint=hub.address)
+
+
+def test_texts_of_one_name_are_told_apart_by_their_folder(hub: Hub, tmp_path: Path):
+    text = entries._CATALOG.read_text()
+    entries._CATALOG.write_text(
+        text.replace('"de/de_DE/tiny/de_DE.onnx*"', '"de/de_DE/tiny/de_DE.onnx*", "*/MODEL_CARD*"')
+    )
+    for voice in ("en_US", "de_DE"):
+        hub.repositories["acme/voices"][f"{voice[:2]}/{voice}/tiny/MODEL_CARD"] = voice.encode()
+    fetch("cpu", tmp_path / "w", quiet, endpoint=hub.address)
+    for voice in ("en_US", "de_DE"):
+        assert (tmp_path / "w/tts" / f"{voice[:2]}-{voice}-tiny-MODEL_CARD").read_text() == voice
 
 
 def test_an_unknown_profile_is_refused(hub: Hub, tmp_path: Path):
