@@ -37,6 +37,7 @@ class ToolCalls:
         self._state = state
         self._calls: dict[str, _Call] = {}
         self._untold: dict[str, str] = {}
+        self._to_tell_with: list[str] = []
         self._told_by: dict[str, list[str]] = {}
         self._run: set[str] = set()
         self._in_turn = 0
@@ -135,9 +136,12 @@ class ToolCalls:
         """A response is over: the results of its calls become items, and the ones that it reported are told."""
         outputs: list[e.Output] = []
         told = self._told_by.pop(response.id, [])
-        spoken = any(item.kind is e.ItemKind.MESSAGE for item in response.output)
-        if told and (spoken or response.status is e.ResponseStatus.COMPLETED):
+        made = {item.kind for item in response.output}
+        if told and e.ItemKind.MESSAGE in made:
             outputs.append(e.ToolsTold(tuple(told)))
+        elif e.ItemKind.FUNCTION_CALL in made:
+            # It only asked for more: what comes of that is told together with this.
+            self._to_tell_with += told
         elif response.reason == "turn_detected":
             # Nothing of it was heard: it is still to be told.
             self._untold.update(dict.fromkeys(told, ""))
@@ -149,7 +153,8 @@ class ToolCalls:
     def reported_by(self, response_id: str) -> None:
         """This response's context holds all results so far."""
         if self._untold:
-            self._told_by[response_id] = list(self._untold)
+            self._told_by[response_id] = [*self._to_tell_with, *self._untold]
+            self._to_tell_with.clear()
             self._untold.clear()
 
     def interrupt(self) -> list[e.Output]:

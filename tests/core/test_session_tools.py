@@ -179,6 +179,22 @@ def test_told_results_are_told_once():
     assert len(call.all(e.ResponseCreated)) == made
 
 
+def test_what_led_to_another_call_is_told_with_what_that_finds():
+    call = Call()
+    call.asks(samples=240)
+    call.found()
+    second = call.last(e.ResponseCreated).response.id
+    call.calls(second, "book", first=2)
+    call.finished(second)
+    assert call.all(e.ToolsTold) == []
+    call.found("call_2", "booked")
+    report = call.last(e.ResponseCreated).response.id
+    assert report != second
+    call.says(report, "Booked.")
+    call.finished(report)
+    assert call.all(e.ToolsTold) == [e.ToolsTold(("call_1", "call_2"))]
+
+
 def test_with_calls_of_the_client_the_client_goes_on():
     call = Call()
     response = call.question()

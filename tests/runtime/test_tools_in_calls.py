@@ -27,6 +27,9 @@ class Receptionist(ScriptedChat):
         async for delta in super().stream(request):
             yield delta
 
+    async def warm(self, request: ChatRequest) -> None:
+        """Not a request of the call."""
+
 
 def config(*tools: ScriptedTool, **changes: object) -> e.SessionConfig:
     # No turn detection: the question is typed, the answer is spoken.
@@ -112,14 +115,13 @@ async def test_a_call_that_ends_takes_its_lookups_along_and_lets_deeds_finish():
 
 
 async def test_a_model_that_does_nothing_but_call_is_stopped_and_apologised_for():
-    tool = ScriptedTool("hours", Result("nine"), schema=SCHEMA)
+    tool = ScriptedTool("hours", Result("nine"), schema=SCHEMA, safe=True)
     chat = Receptionist([HOURS])
     limits = e.ToolLimits(turn=2, session=9)
     words = {"tool_limits": limits, "apologies": {"en": "I am sorry."}, "language": "en"}
     async with call(chat, config(tool, **words), box(tool)) as (runner, client):
         await runner.receive(e.CreateResponse(None))
         await until_done(client, 4)
-    # The first request only warms the prompt up.
-    assert [request.tool_choice for request in chat.requests[1:]] == ["auto", "auto", "none"]
+    assert [request.tool_choice for request in chat.requests] == ["auto", "auto", "none"]
     assert len(tool.calls) == 2
     assert spoken(client) == ["I am sorry."]
