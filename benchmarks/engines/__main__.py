@@ -14,10 +14,10 @@ import os
 import time
 from pathlib import Path
 
+from benchmarks import shapes
 from benchmarks.engines import stt, tts, vad
 from benchmarks.engines.cost import out
 from benchmarks.process import machine
-from benchmarks.shapes import SIZES, made
 from models import catalog
 
 _STAGES = ("vad", "stt", "tts")
@@ -33,7 +33,8 @@ async def main(arguments: argparse.Namespace) -> None:
     }
     whisper, voices = resolved.models["stt"].path, resolved.models["tts"].path
     if arguments.shapes:
-        whisper, voices = made(arguments.shapes, arguments.folder)
+        whisper = shapes.whisper_folder(arguments.shapes, arguments.folder)
+        voices = shapes.voices_folder(arguments.shapes, arguments.folder)
         options = {}
     out.print(f"Models: {f'random weights, {arguments.shapes} sizes' if arguments.shapes else resolved.name}.")
     options |= {"threads": arguments.threads, "compute_type": arguments.compute_type}
@@ -51,7 +52,7 @@ if __name__ == "__main__":
     parser.add_argument("--times", type=int, default=5, help="how often each is measured, more or less")
     parser.add_argument("--profile", default="tiny")
     parser.add_argument("--weights", type=Path, default=Path("~/.local/share/kammerton/weights").expanduser())
-    parser.add_argument("--shapes", choices=SIZES, help="random weights of these sizes instead")
+    parser.add_argument("--shapes", choices=shapes.SIZES, help="random weights of these sizes instead")
     parser.add_argument("--folder", type=Path, default=Path("shapes"), help="where random weights are kept")
     parser.add_argument("--threads", type=int, default=1, help="of the transcriber")
     parser.add_argument("--compute-type", default="int8", help="of the transcriber")

@@ -53,7 +53,7 @@ def load_graph(path: Path, hop_length: int, probe: Feeds) -> VoiceGraph:
     """The graph of a voice file. hop_length: samples a frame. probe: a sentence to try the divided graph with."""
     model = path.read_bytes()
     if b"ConvTranspose" in model:
-        divided = _divide(model)
+        divided = divide(model)
         if divided is not None:
             graph = DividedGraph(*divided, hop_length)
             if graph.settle_margin(probe):
@@ -135,7 +135,7 @@ def _durations(frames: NDArray[np.float32], hop_length: int) -> NDArray[np.int64
     return (frames.reshape(-1) * hop_length).astype(np.int64)
 
 
-def _divide(model_bytes: bytes) -> tuple[onnx.ModelProto, onnx.ModelProto] | None:
+def divide(model_bytes: bytes) -> tuple[onnx.ModelProto, onnx.ModelProto] | None:
     """Front part (outputs: decoder frames [1, c, t], frames per phoneme id, speaker vector if any) and decoder (the
     first and the last of these as inputs); None for a graph that is not built like a VITS voice."""
     import onnx

@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks import shapes
 from benchmarks.engines.stt import word_errors
 from benchmarks.engines.tts import Graphs
-from benchmarks.shapes import made, piper, whisper
+from benchmarks.shapes import piper, whisper
 from models.base import Priority
 from models.stt.decoding import DecodeRequest
 from models.stt.faster_whisper import FasterWhisper
@@ -18,7 +19,8 @@ from tests.models.speech import speak
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    return made("small", tmp_path_factory.mktemp("shapes"))
+    folder = tmp_path_factory.mktemp("shapes")
+    return shapes.whisper_folder("small", folder), shapes.voices_folder("small", folder)
 
 
 async def test_a_random_whisper_says_its_number_of_tokens_and_ends(small: tuple[Path, Path]) -> None:

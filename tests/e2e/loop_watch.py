@@ -25,8 +25,8 @@ from server.settings import Settings
 from server.transports.bounded_websocket import bounded
 from tests.e2e.call import Caller
 
-LIMIT_S = 0.1
-"""Of CPU in one callback: five times a piece of audio, far more than anything on the loop should take."""
+LIMIT_S = 0.05
+"""Of CPU in one callback: two and a half pieces of audio; nothing on the loop takes a fifth of it."""
 
 _MODELS: tuple[tuple[Any, str], ...] = (
     (onnxruntime.InferenceSession, "run"),
