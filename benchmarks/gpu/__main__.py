@@ -41,7 +41,8 @@ _SAYS = "I would like to book a haircut on Thursday at ten, and I have one more 
 _HEARS = 16_000
 
 
-def load_chat(arguments: argparse.Namespace) -> ChatModel:
+def load_chat(arguments: argparse.Namespace) -> Any:
+    """A ``ChatModel``."""
     bundled = BUNDLED / "llm" / "tiny"
     if arguments.vllm is None:
         return CTranslate2Chat.load(bundled / "ctranslate2", name="bundled")

@@ -32,7 +32,7 @@ async def ramp(engines: Engines, speech: Pcm16, *, start: int, most: int, limit_
         before = busy_cores()
         turns = await load(engines, callers, seconds, speech)
         worked, possible = (now - then for now, then in zip(busy_cores(), before, strict=True))
-        _show(callers, turns, worked / possible)
+        _show(callers, turns, worked / max(possible, 0.01))
         if late(turns) <= limit_ms:
             good = callers
         else:
