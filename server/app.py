@@ -20,7 +20,7 @@ from models import catalog
 from models.base import ChatMessage, ChatRequest, Priority, VoiceError
 from models.gpu import check_fits
 from models.offline import stay_offline
-from server import listening
+from server import listening, phones
 from server.core.events import SessionConfig
 from server.core.turns import TurnPolicy
 from server.policy.access import Access
@@ -117,6 +117,7 @@ def build(
         yield
         warming.cancel()
         admission.draining = True
+        await calls.close()
         for engine in (engines.vad, engines.stt, engines.llm, engines.tts):
             await engine.close()
 
@@ -155,6 +156,7 @@ def build(
     app.include_router(chat.router(engines.llm, guards))
     app.include_router(audio.router(engines, settings.agent.voice, settings.agent.language or None, guards))
     app.include_router(web.router(engines.tts.voices))
+    calls = phones.open_doors(app, settings, engines, door, admission, metrics)
     return app
 
 

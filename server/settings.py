@@ -17,7 +17,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -27,13 +27,15 @@ from pydantic_settings import (
 from pydantic_settings import SettingsError as SourceError
 
 from server.errors import SettingsError
+from server.phone_settings import PhoneSettings, TwilioSettings
+from server.settings_group import Group as _Group
 
 PREFIX = "KAMMERTON_"
 CONFIG_VARIABLE = "KAMMERTON_CONFIG"
 DEFAULT = "default"
 
 _MIN_KEY = 16
-_SECRET = {"auth.key"}
+_SECRET = {"auth.key", "twilio.auth_token", "twilio.shared_key"}
 """Settings whose value is never shown."""
 
 # Kubernetes and Docker links put KAMMERTON_PORT=tcp://... and the like beside a service of that name.
@@ -45,10 +47,6 @@ _FOREIGN = re.compile(
 def _cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-class _Group(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class ServerSettings(_Group):
@@ -225,6 +223,8 @@ class Settings(BaseSettings):
     server: ServerSettings = ServerSettings()
     auth: AuthSettings = AuthSettings()
     tls: TlsSettings = TlsSettings()
+    phone: PhoneSettings = PhoneSettings()
+    twilio: TwilioSettings = TwilioSettings()
     turns: TurnSettings = TurnSettings()
     agent: AgentSettings = AgentSettings()
     apology: ApologySettings = ApologySettings()

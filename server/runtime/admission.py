@@ -16,6 +16,11 @@ class Admission:
         self.active = 0
         self.draining = False
 
+    @property
+    def full(self) -> bool:
+        """Whether the next session would be refused."""
+        return self.draining or self.active >= self._limit
+
     @contextmanager
     def admit(self) -> Iterator[None]:
         """Hold a place for a session. Raises CapacityError when there is none, or the server is going down."""

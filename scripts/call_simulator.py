@@ -1,0 +1,76 @@
+"""Calls a server as a telephone carrier does: `python scripts/call_simulator.py question.wav --token SECRET`.
+
+Each recording is one thing the caller says, once the answer before has fallen silent. With --over, that recording is
+spoken into the last answer instead. Printed: one JSON object a call.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+
+from models.audio import read_wav, resample, write_wav  # noqa: E402  the project's root must be on the path first
+from scripts.phone_line.caller import CallResult, Plan, hold_call  # noqa: E402
+from scripts.phone_line.line import Trouble  # noqa: E402
+from scripts.phone_line.twilio import TwilioAccount, twilio_call  # noqa: E402
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("recordings", nargs="*", type=Path, metavar="WAV", help="what the caller says")
+    parser.add_argument("--over", type=Path, metavar="WAV", help="spoken over the last answer")
+    parser.add_argument("--keys", default="", help="typed before anything is said")
+    parser.add_argument("--url", default="http://127.0.0.1:8080", help="where the server is")
+    parser.add_argument("--public-url", default="https://voice.example.org", help="the server's twilio.public_url")
+    parser.add_argument("--token", required=True, help="the server's twilio.auth_token")
+    parser.add_argument("--calls", type=int, default=1, help="so many at once")
+    parser.add_argument("--loss", type=float, default=0.0, help="share of the caller's frames that are lost")
+    parser.add_argument("--jitter", type=float, default=0.0, help="longest delay of a frame in ms")
+    parser.add_argument("--noise", type=float, metavar="DBFS", help="noise around the caller")
+    parser.add_argument("--snr", type=float, metavar="DB", help="noise so far below the caller's voice")
+    parser.add_argument("--echo", type=float, metavar="DB", help="the server's voice comes back so much softer")
+    parser.add_argument("--hang-up-after", type=float, metavar="S", help="whatever is being said then")
+    parser.add_argument("--out", type=Path, help="WAV file for what the (first) caller heard")
+    return parser.parse_args()
+
+
+async def _calls(options: argparse.Namespace) -> list[CallResult]:
+    account = TwilioAccount(options.url, options.public_url, options.token)
+    plan = Plan(
+        says=tuple(resample(*read_wav(file), 8_000) for file in options.recordings),
+        over=resample(*read_wav(options.over), 8_000) if options.over else None,
+        keys=options.keys,
+        hang_up_after_s=options.hang_up_after,
+    )
+    noise = options.noise if options.snr is None else plan.level_dbfs() - options.snr
+    trouble = Trouble(loss=options.loss, jitter_ms=options.jitter, noise_dbfs=noise, echo_db=options.echo)
+
+    async def one(number: int) -> CallResult:
+        # Real calls do not begin in the same millisecond.
+        await asyncio.sleep(number * 0.137)
+        async with twilio_call(account, replace(trouble, seed=number + 1)) as line:
+            return await hold_call(line, plan)
+
+    return await asyncio.gather(*map(one, range(options.calls)))
+
+
+def main() -> None:
+    options = _arguments()
+    results = asyncio.run(_calls(options))
+    for result in results:
+        row: dict[str, Any] = result.as_dict()
+        print(json.dumps(row))
+    if options.out:
+        write_wav(options.out, results[0].recording.heard_pcm, results[0].recording.rate)
+
+
+if __name__ == "__main__":
+    main()

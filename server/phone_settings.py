@@ -1,0 +1,37 @@
+"""Settings of the phone doors."""
+
+from __future__ import annotations
+
+from pydantic import Field, SecretStr
+
+from server.settings_group import Group
+
+
+class PhoneSettings(Group):
+    """Calls over any carrier."""
+
+    greeting: str = Field(default="", description="What a call begins with; empty for the language's own.")
+    silence_s: float = Field(
+        default=10, ge=2, le=600, description="A caller who says nothing for so long is asked; the third time it ends."
+    )
+    max_call_s: float = Field(default=3600, ge=10, le=86_400, description="Longest call; a minute before, it is told.")
+    interrupt_ms: int = Field(
+        default=128, ge=64, le=2000, description="Speech that it takes to stop an answer on the phone, in ms."
+    )
+    resume_s: float = Field(
+        default=20, ge=0, le=300, description="How long a call whose connection was lost waits for a new one."
+    )
+
+
+class TwilioSettings(Group):
+    """The door for Twilio; closed without an auth token."""
+
+    public_url: str = Field(
+        default="",
+        pattern=r"^(https?://[^\s?#]*[^\s?#/])?$",
+        description="Where Twilio reaches this server, as `https://host[:port][/path]`.",
+    )
+    auth_token: SecretStr = Field(default=SecretStr(""), description="The account's, which signs its requests.")
+    shared_key: SecretStr = Field(
+        default=SecretStr(""), description="Shared key for SHA-256 signatures, as `id:secret`."
+    )

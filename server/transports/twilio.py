@@ -1,0 +1,221 @@
+"""The door for Twilio: the webhook of a call, and its Media Streams connection.
+
+Source: Twilio's pages on "Media Streams - WebSocket Messages" and TwiML ``<Stream>``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from urllib.parse import parse_qsl
+from xml.sax.saxutils import escape, quoteattr
+
+from fastapi import APIRouter, Request, Response, WebSocket
+
+from server.transports import carrier
+from server.transports.calls import Caller, Calls, CallState
+from server.transports.carrier import LineAudio, LineEvent, LineFormat, LineMark, LineStarted, LineStopped
+from server.transports.manners import Phrases
+from server.transports.twilio_signature import SIGNATURE, Validator
+from server.transports.websocket_leg import WebSocketLeg
+
+_log = logging.getLogger(__name__)
+
+_MAX_FORM = 64 * 1024
+_PROOF_S = 60
+"""How long a stream may take from the webhook's answer to its start."""
+_ENCODINGS = {"audio/x-mulaw": "ulaw", "audio/x-alaw": "alaw", "audio/l16": "l16", "audio/x-l16": "l16"}
+_HANG_UP = "<Response><Hangup/></Response>"
+
+
+@dataclass(frozen=True, slots=True)
+class TwilioSettings:
+    """public_url: where Twilio reaches this server, ``https://host[:port][/path]``."""
+
+    public_url: str
+    validator: Validator
+
+    @property
+    def stream_url(self) -> str:
+        """Of the media connection: ``wss`` for ``https``."""
+        return "ws" + self.public_url.removeprefix("http") + "/twilio/stream"
+
+
+class TwilioCodec:
+    """Media Streams messages of one connection. Numbers come as strings, and each message is one further."""
+
+    name = "twilio"
+    lead_ms = 300
+    piece_ms = 100
+    marks = True
+    resumes = True
+
+    def __init__(self) -> None:
+        self._stream = ""
+        self._sequence = 0
+
+    def decode(self, frame: carrier.Frame) -> LineEvent | None:
+        """See ``CarrierCodec``."""
+        message = carrier.parse(frame)
+        event = message.get("event")
+        if event == "connected":
+            return None
+        if event not in ("start", "media", "mark", "dtmf", "stop"):
+            raise carrier.RefusedMessage("'event' is none of connected, start, media, mark, dtmf, stop")
+        sequence = carrier.number(message, "sequenceNumber")
+        if sequence <= self._sequence:
+            raise carrier.RefusedMessage("'sequenceNumber' is not higher than the last")
+        stream = carrier.text(message, "streamSid")
+        if self._stream and stream != self._stream:
+            raise carrier.RefusedMessage("'streamSid' is of another stream")
+        decoded = self._decode(event, carrier.part(message, event), stream)
+        self._sequence = sequence
+        return decoded
+
+    def _decode(self, event: str, body: dict[str, object], stream: str) -> LineEvent | None:
+        if (event == "start") is bool(self._stream):
+            raise carrier.RefusedMessage("'start' comes once, and first")
+        match event:
+            case "start":
+                media = carrier.part(body, "mediaFormat")
+                encoding = carrier.text(media, "encoding").lower()
+                line = LineFormat(_ENCODINGS.get(encoding, encoding), carrier.number(media, "sampleRate"))
+                parameters = carrier.strings(body.get("customParameters"))
+                started = LineStarted(carrier.text(body, "callSid"), stream, line, parameters)
+                self._stream = stream
+                return started
+            case "media":
+                if body.get("track", "inbound") != "inbound":
+                    return None  # our own voice
+                return LineAudio(carrier.payload(body), carrier.number(body, "timestamp"))
+            case "mark":
+                return LineMark(carrier.text(body, "name"))
+            case "dtmf":
+                return carrier.key(body)
+            case _:
+                return LineStopped()
+
+    def audio(self, samples: bytes) -> carrier.Frame:
+        """See ``CarrierCodec``."""
+        media = {"payload": carrier.encoded(samples)}
+        return carrier.dumps({"event": "media", "streamSid": self._stream, "media": media})
+
+    def mark(self, name: str) -> carrier.Frame | None:
+        """See ``CarrierCodec``."""
+        return carrier.dumps({"event": "mark", "streamSid": self._stream, "mark": {"name": name}})
+
+    def clear(self) -> carrier.Frame | None:
+        """See ``CarrierCodec``."""
+        return carrier.dumps({"event": "clear", "streamSid": self._stream})
+
+
+class Proofs:
+    """Parameters that go through Twilio and come back with the stream, which itself says nothing that is signed."""
+
+    def __init__(self, secret: str, clock: Callable[[], float] = time.time) -> None:
+        self._secret = hashlib.sha256(b"kammerton twilio stream " + secret.encode()).digest()
+        self._clock = clock
+
+    def parameters(self, call_id: str, caller: Caller) -> dict[str, str]:
+        """What to have Twilio pass on."""
+        expires = str(int(self._clock()) + _PROOF_S)
+        proof = self._proof(call_id, caller.agent, caller.number, expires)
+        return {"agent": caller.agent, "caller": caller.number, "expires": expires, "proof": proof}
+
+    async def caller(self, started: LineStarted) -> Caller:
+        """Whose call a stream is. Raises RefusedCall for parameters that were not made here, or too long ago."""
+        agent, number, expires, given = (
+            started.parameters.get(name, "") for name in ("agent", "caller", "expires", "proof")
+        )
+        proof = self._proof(started.call_id, agent, number, expires)
+        if not hmac.compare_digest(proof.encode(), given.encode()):
+            raise carrier.RefusedCall("its parameters are not signed for this call")
+        if int(expires) < self._clock():
+            raise carrier.RefusedCall("its parameters have expired")
+        return Caller(agent, number)
+
+    def _proof(self, *values: str) -> str:
+        signed = "\0".join(values).encode()
+        return hmac.new(self._secret, signed, "sha256").hexdigest()
+
+
+def router(
+    calls: Calls, settings: TwilioSettings, phrases: Phrases, agent_of: Callable[[str], str] | None = None
+) -> APIRouter:
+    """The webhook, the media connection, and the callback for its state. agent_of: the agent by the number that was
+    called."""
+    routes = APIRouter()
+    proofs = Proofs(settings.validator.auth_token)
+
+    async def form(request: Request) -> dict[str, str] | None:
+        """The fields of a request that Twilio signed; None for any other."""
+        body = b""
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > _MAX_FORM:
+                return None
+        try:
+            pairs = parse_qsl(body.decode(), keep_blank_values=True, strict_parsing=bool(body))
+        except ValueError:
+            return None
+        query = f"?{request.url.query}" if request.url.query else ""
+        url = settings.public_url + request.url.path + query
+        return dict(pairs) if settings.validator.valid(url, dict(request.headers), pairs) else None
+
+    @routes.post("/twilio/voice", include_in_schema=False)
+    async def voice(request: Request) -> Response:
+        fields = await form(request)
+        if fields is None:
+            return _forbidden(request.headers.get(SIGNATURE), "voice")
+        call_id = fields.get("CallSid", "")
+        state = calls.state(call_id)
+        if state is CallState.ENDED or not call_id:
+            return _twiml(_HANG_UP)
+        if state is CallState.UNKNOWN and calls.full:
+            return _twiml(f"<Response><Say>{escape(phrases.busy)}</Say><Hangup/></Response>")
+        agent = agent_of(fields.get("To", "")) if agent_of else ""
+        parameters = proofs.parameters(call_id, Caller(agent, fields.get("From", "")))
+        return _twiml(_connect(settings, request.url.path, parameters))
+
+    @routes.post("/twilio/status", include_in_schema=False)
+    async def status(request: Request) -> Response:
+        fields = await form(request)
+        if fields is None:
+            return _forbidden(request.headers.get(SIGNATURE), "status")
+        event, error = fields.get("StreamEvent", ""), fields.get("StreamError")
+        level = logging.WARNING if error else logging.INFO
+        _log.log(level, "stream status", extra={"call": fields.get("CallSid"), "event": event, "error": error})
+        return Response(status_code=204)
+
+    @routes.websocket("/twilio/stream")
+    async def stream(websocket: WebSocket) -> None:
+        if not settings.validator.valid(settings.stream_url, dict(websocket.headers)):
+            await websocket.send_denial_response(_forbidden(websocket.headers.get(SIGNATURE), "stream"))
+            return
+        await websocket.accept()
+        await calls.answer(WebSocketLeg(websocket, TwilioCodec()), proofs.caller)
+
+    return routes
+
+
+def _connect(settings: TwilioSettings, path: str, parameters: Mapping[str, str]) -> str:
+    """When the stream has ended while the call has not, Twilio asks again what to do: resume it, or hang up."""
+    inside = "".join(f"<Parameter name={quoteattr(n)} value={quoteattr(v)}/>" for n, v in parameters.items())
+    status = quoteattr(f"{settings.public_url}/twilio/status")
+    stream = f"<Stream url={quoteattr(settings.stream_url)} statusCallback={status}>{inside}</Stream>"
+    again = f'<Redirect method="POST">{escape(settings.public_url + path)}</Redirect>'
+    return f"<Response><Connect>{stream}</Connect>{again}</Response>"
+
+
+def _twiml(text: str) -> Response:
+    return Response(f'<?xml version="1.0" encoding="UTF-8"?>{text}', media_type="application/xml")
+
+
+def _forbidden(signature: str | None, what: str) -> Response:
+    reason = "wrong signature" if signature else "no signature"
+    _log.warning("twilio request refused", extra={"request": what, "reason": reason})
+    return Response("X-Twilio-Signature is missing or wrong.", status_code=403, media_type="text/plain")

@@ -1,0 +1,164 @@
+"""Calls over a carrier's own wire, from the first ring on: real server, real engines, what the caller hears."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from collections.abc import Iterator
+
+import httpx2
+import pytest
+import websockets
+
+from models.audio import Pcm16, write_wav
+from scripts.phone_line.caller import begun_after, quiet_after
+from scripts.phone_line.line import Line, Trouble
+from scripts.phone_line.measure import speech_bounds, stopped_after_ms
+from scripts.phone_line.twilio import TwilioAccount, TwilioEnd, sign, twilio_call
+from tests.e2e.conftest import Server, start, stop
+from tests.models.speech import speak
+
+RATE = 8_000
+TOKEN = "an auth token of nobody's account"
+PUBLIC = "https://voice.example.org/phones"
+GREETING = "Hello."
+
+
+@pytest.fixture(scope="module")
+def switchboard() -> Iterator[Server]:
+    """A server that takes Twilio's calls."""
+    server = start(
+        KAMMERTON_TWILIO__AUTH_TOKEN=TOKEN,
+        KAMMERTON_TWILIO__PUBLIC_URL=PUBLIC,
+        KAMMERTON_PHONE__GREETING=GREETING,
+        KAMMERTON_LOG__PII="true",
+    )
+    yield server
+    stop(server)
+
+
+@pytest.fixture
+def account(switchboard: Server) -> TwilioAccount:
+    return TwilioAccount(switchboard.base_url, PUBLIC, TOKEN)
+
+
+async def ask(line: Line, text: str) -> Pcm16:
+    """Say it, and hear the whole answer."""
+    speech = speak(text, rate=RATE)
+    end = line.say(speech, RATE) + speech_bounds(speech)[1]
+    await line.after(end)
+    await quiet_after(line, end)
+    return line.recording.heard_pcm[end:]
+
+
+async def understood(server: Server, pcm: Pcm16) -> str:
+    """What a transcriber makes of it."""
+    file = io.BytesIO()
+    write_wav(file, pcm, RATE)
+    async with httpx2.AsyncClient(base_url=server.base_url, timeout=60) as client:
+        answer = await client.post(
+            "/v1/audio/transcriptions", data={"model": "kammerton"}, files={"file": ("heard.wav", file.getvalue())}
+        )
+    return str(answer.json()["text"]).lower()
+
+
+async def test_a_spoken_question_is_answered_over_good_lines_and_bad_ones(switchboard: Server, account: TwilioAccount):
+    async def call(trouble: Trouble) -> tuple[Trouble, str, list[str]]:
+        async with twilio_call(account, trouble) as line:
+            await quiet_after(line, 0)
+            answer = await ask(line, "Are you a real person?")
+            return trouble, await understood(switchboard, answer), line.recording.findings
+
+    lines = (Trouble(), Trouble(loss=0.05, jitter_ms=80), Trouble(noise_dbfs=-45, stall=(60, 80)))
+    for trouble, words, findings in await asyncio.gather(*map(call, lines)):
+        assert "assistant" in words or "person" in words, (trouble, words)
+        assert findings == []
+
+
+async def test_whoever_speaks_over_the_answer_is_listened_to_at_once(account: TwilioAccount):
+    async with twilio_call(account) as line:
+        await quiet_after(line, 0)
+        question = speak("Tell me a story.", rate=RATE)
+        end = line.say(question, RATE) + speech_bounds(question)[1]
+        await line.after(end)
+        await begun_after(line, end)
+        await line.after(line.samples + RATE // 2)
+        over = speak("Stop please.", rate=RATE)
+        begins = line.say(over, RATE) + speech_bounds(over)[0]
+        await line.after(begins + RATE)
+        stopped = stopped_after_ms(line.recording.heard_pcm, begins, RATE)
+        assert stopped is not None
+        assert stopped < len(over) * 1000 / RATE
+        assert line.recording.clears == 1
+
+
+async def test_keys_are_collected_and_answered(switchboard: Server, account: TwilioAccount):
+    async with twilio_call(account) as line:
+        await quiet_after(line, 0)
+        since = line.samples
+        await line.press("4711#")
+        await quiet_after(line, since)
+        assert await understood(switchboard, line.recording.heard_pcm[since:])
+
+
+async def test_a_call_whose_connection_is_lost_goes_on_where_it_was(switchboard: Server, account: TwilioAccount):
+    sid = "CA" + "7" * 32
+    parameters = await account.ask(sid, "+49301")
+    assert parameters is not None
+    async with account.connect() as socket:
+        line = Line(TwilioEnd(sid, parameters), socket, Trouble())
+        running = asyncio.create_task(line.run())
+        await quiet_after(line, 0)
+        socket.transport.abort()
+        await running
+    async with twilio_call(account, call_sid=sid) as again:
+        await quiet_after(again, 0)
+        words = await understood(switchboard, again.recording.heard_pcm)
+        assert {"moment", "again", "please"} & set(words.replace(".", "").split()), words
+        await ask(again, "Are you a real person?")
+    assert sum("call goes on over a new stream" in line for line in switchboard.log if sid in line) == 1
+
+
+async def test_a_call_that_has_ended_is_hung_up(account: TwilioAccount):
+    sid = "CA" + "8" * 32
+    async with twilio_call(account, call_sid=sid) as line:
+        await quiet_after(line, 0)
+    async with asyncio.timeout(10):
+        while await account.ask(sid, "+49301") is not None:  # noqa: ASYNC110  Twilio asks again, too
+            await asyncio.sleep(0.05)
+
+
+@pytest.mark.parametrize("signature", [None, "", "c2lnbmF0dXJl", sign("another token", f"{PUBLIC}/twilio/voice")])
+async def test_a_webhook_without_the_right_signature_is_refused(switchboard: Server, signature: str | None):
+    headers = {} if signature is None else {"X-Twilio-Signature": signature}
+    async with httpx2.AsyncClient(base_url=switchboard.base_url) as client:
+        for path in ("/twilio/voice", "/twilio/status"):
+            refused = await client.post(path, data={"CallSid": "CA1"}, headers=headers)
+            assert refused.status_code == 403
+
+
+async def test_a_stream_without_the_right_signature_starts_nothing(switchboard: Server):
+    url = "ws" + switchboard.base_url.removeprefix("http") + "/twilio/stream"
+    for headers in ({}, {"X-Twilio-Signature": sign(TOKEN, url)}):
+        with pytest.raises(websockets.InvalidStatus) as refused:
+            await websockets.connect(url, additional_headers=headers, proxy=None)
+        assert refused.value.response.status_code == 403
+    assert 'kammerton_sessions_active{door="twilio"} 1.0' not in switchboard.get("/metrics")[1]
+
+
+async def test_hostile_streams_are_refused_with_a_reason_while_another_call_goes_on(
+    switchboard: Server, account: TwilioAccount
+):
+    async with twilio_call(account) as line:
+        await quiet_after(line, 0)
+        for hostile in (["nonsense"], [b"\xff" * 160], ["x" * 70_000], TwilioEnd("CA1", {"proof": "made up"}).hello()):
+            async with account.connect() as socket:
+                for frame in hostile:
+                    await socket.send(frame)
+                if len(hostile) > 1:
+                    await socket.wait_closed()
+        answer = await ask(line, "Are you a real person?")
+        assert "person" in await understood(switchboard, answer)
+    log = "\n".join(switchboard.log)
+    for reason in ("not JSON", "a binary frame", "longer than", "not signed for this call"):
+        assert reason in log

@@ -1,0 +1,305 @@
+"""A phone call over engines that do as they are told: what the carrier hears, and what the model reads."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import pytest
+
+from models.base import ChatRequest
+from scripts.phone_line.twilio import TwilioEnd
+from scripts.phone_line.wire import Clear, Mark, Play
+from server.core.events import SessionConfig
+from server.core.turns import TurnPolicy
+from server.runtime.admission import Admission
+from server.transports.base import DoorSettings
+from server.transports.calls import Caller, Calls, CallState
+from server.transports.carrier import LineStarted
+from server.transports.manners import Manners
+from server.transports.twilio import TwilioCodec
+from tests.runtime.engines import ScriptedChat, ScriptedVoice
+from tests.transports.carrier_peer import HandLeg
+
+QUICK = Manners(greeting="Good day.", silence_s=30.0, keys_s=0.05, resume_s=0.2)
+
+
+class _Deaf:
+    """Hears nothing and costs nothing."""
+
+    name = "deaf"
+    languages = ("en",)
+
+    def open(self, *_: object, **__: object) -> _Deaf:
+        return self
+
+    async def push(self, pcm: object) -> list[float]:
+        return []
+
+    def reset(self) -> None:
+        pass
+
+
+@dataclass
+class _Counts:
+    """Sessions opened and how they ended."""
+
+    opened: list[str] = field(default_factory=list)
+    closed: list[str] = field(default_factory=list)
+    refused: int = 0
+
+    def observe_stage(self, stage: str, seconds: float) -> None: ...
+
+    def session_opened(self, door: str) -> None:
+        self.opened.append(door)
+
+    def session_closed(self, door: str, outcome: str, seconds: float) -> None:
+        self.closed.append(outcome)
+
+    def session_refused(self, door: str) -> None:
+        self.refused += 1
+
+
+class House:
+    """All calls of one server."""
+
+    def __init__(self, manners: Manners = QUICK, *, limit: int = 4, answer: str = "Thank you.") -> None:
+        self.vad = self.stt = _Deaf()
+        self.llm, self.tts = ScriptedChat(answer), ScriptedVoice()
+        self.counts = _Counts()
+        door = DoorSettings(SessionConfig(instructions="Be brief."), TurnPolicy())
+        self.calls = Calls(self, door, manners, Admission(limit), self.counts)  # type: ignore[arg-type]
+        self._numbers = itertools.count(1)
+
+    @asynccontextmanager
+    async def call(self, call_id: str = "", stream: str = "") -> AsyncIterator[HandLeg]:
+        """A call whose stream has begun."""
+        end = TwilioEnd(call_id or f"CA{next(self._numbers)}", {})
+        end.stream_sid = stream or end.stream_sid
+        leg = HandLeg(TwilioCodec(), end)
+        answering = asyncio.create_task(self.calls.answer(leg, _anybody))
+        leg.tell(*end.hello())
+        try:
+            yield leg
+        finally:
+            leg.tell(None)
+            await answering
+
+    async def asked(self, number: int = 1) -> ChatRequest:
+        """What the model got to read, once it was asked so often."""
+        await until(lambda: len(self.llm.requests) >= number)
+        return self.llm.requests[number - 1]
+
+
+async def until(true: Callable[[], bool]) -> None:
+    """Look again and again."""
+    async with asyncio.timeout(10):
+        while not true():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
+async def _anybody(started: LineStarted) -> Caller:
+    return Caller()
+
+
+@pytest.fixture
+async def house() -> AsyncIterator[House]:
+    house = House()
+    yield house
+    await house.calls.close()
+
+
+def marks(leg: HandLeg) -> list[str]:
+    return [mark.name for mark in leg.of(Mark) if isinstance(mark, Mark)]
+
+
+def sound(leg: HandLeg) -> bytes:
+    return b"".join(play.samples for play in leg.of(Play) if isinstance(play, Play))
+
+
+def play_all(leg: HandLeg, told: set[str]) -> None:
+    """The carrier has played everything so far."""
+    for name in marks(leg):
+        if name not in told:
+            leg.tell(leg.end.reached(name))
+            told.add(name)
+
+
+async def test_a_call_begins_with_the_greeting_in_whole_frames_each_marked(house: House):
+    async with house.call() as leg:
+        await leg.until(lambda said: sum(isinstance(command, Mark) for command in said) >= 2)
+        assert house.tts.said == ["Good day."]
+        assert len(set(marks(leg))) == len(marks(leg))
+        assert all(len(play.samples) % 160 == 0 for play in leg.of(Play) if isinstance(play, Play))
+        assert house.llm.requests == []
+
+
+async def test_typed_keys_up_to_the_hash_are_one_turn_of_the_caller(house: House):
+    async with house.call() as leg:
+        await leg.until(lambda said: len(said) >= 4)
+        for digit in "4711#":
+            leg.tell(leg.end.key(digit))
+        request = await house.asked()
+        assert [(m.role, m.text) for m in request.messages][-1] == ("user", "Keypad: 4711")
+        await leg.until(lambda said: "Thank you." in house.tts.said)
+
+
+async def test_typed_keys_without_a_hash_end_with_a_pause(house: House):
+    async with house.call() as leg:
+        await leg.until(lambda said: len(said) >= 4)
+        for digit in "12":
+            leg.tell(leg.end.key(digit))
+        assert (await house.asked()).messages[-1].text == "Keypad: 12"
+
+
+async def test_a_key_stops_an_answer_and_what_was_not_played_was_not_said():
+    house = House(answer="one two three four five six seven eight nine ten")
+    async with house.call() as leg:
+        told: set[str] = set()
+        await leg.until(lambda said: len(said) >= 4)
+        play_all(leg, told)
+        leg.tell(leg.end.key("1"), leg.end.key("#"))
+        greeting = len(leg.of(Mark))
+        await leg.until(lambda said: sum(isinstance(command, Mark) for command in said) >= greeting + 3)
+        heard_marks = [name for name in marks(leg) if name not in told][:2]
+        leg.tell(*map(leg.end.reached, heard_marks), leg.end.key("2"))
+        await leg.until(lambda said: any(isinstance(command, Clear) for command in said))
+        # The carrier gives back the marks that it threw away: they were not heard.
+        play_all(leg, told | set(heard_marks))
+        leg.tell(leg.end.key("#"))
+        heard = [m.text for m in (await house.asked(2)).messages if m.role == "assistant"]
+        assert heard == ["Good day.", "one"]
+        leg.tell(leg.end.stop())
+
+
+async def test_hanging_up_ends_the_call_for_good(house: House):
+    async with house.call("CA1") as leg:
+        await leg.until(lambda said: len(said) >= 2)
+        assert house.calls.state("CA1") is CallState.LIVE
+        leg.tell(leg.end.stop())
+        await leg.closed.wait()
+    await until(lambda: house.counts.closed == ["completed"])
+    assert house.calls.state("CA1") is CallState.ENDED
+    async with house.call("CA1") as again:
+        await again.closed.wait()
+    assert house.counts.refused == 1
+
+
+async def test_a_lost_connection_is_resumed_with_the_conversation_and_a_word_about_it(house: House):
+    async with house.call("CA1") as leg:
+        await leg.until(lambda said: len(said) >= 4)
+        told: set[str] = set()
+        play_all(leg, told)
+        for digit in "4711#":
+            leg.tell(leg.end.key(digit))
+        await house.asked()
+    assert house.calls.state("CA1") is CallState.LIVE
+    async with house.call("CA1") as leg:
+        await leg.until(lambda said: len(said) >= 2)
+        assert "We were cut off for a moment." in house.tts.said
+        leg.tell(leg.end.key("5"), leg.end.key("#"))
+        messages = (await house.asked(2)).messages
+        assert [m.text for m in messages if m.role == "user"] == ["Keypad: 4711", "Keypad: 5"]
+    assert house.counts.opened == ["twilio"]
+
+
+async def test_a_lost_connection_that_nobody_resumes_ends_the_call(house: House):
+    async with house.call("CA1") as leg:
+        await leg.until(lambda said: len(said) >= 2)
+    await until(lambda: house.calls.state("CA1") is CallState.ENDED)
+    assert house.counts.closed == ["lost"]
+
+
+async def test_a_replayed_stream_is_refused_and_the_call_goes_on(house: House):
+    async with house.call("CA1", "MZ1") as leg:
+        await leg.until(lambda said: len(said) >= 2)
+        async with house.call("CA1", "MZ1") as replay:
+            await replay.closed.wait()
+        assert house.counts.refused == 1
+        for digit in "1#":
+            leg.tell(leg.end.key(digit))
+        await house.asked()
+        assert house.calls.state("CA1") is CallState.LIVE
+
+
+async def test_a_new_stream_of_a_call_takes_over_from_one_that_still_seems_alive(house: House):
+    async with house.call("CA1") as old:
+        await old.until(lambda said: len(said) >= 2)
+        async with house.call("CA1") as new:
+            await old.closed.wait()
+            await new.until(lambda said: len(said) >= 2)
+            assert house.calls.state("CA1") is CallState.LIVE
+
+
+async def test_a_caller_who_says_nothing_is_asked_twice_and_bidden_goodbye():
+    house = House(Manners(greeting="Good day.", silence_s=0.05))
+    async with house.call() as leg:
+        told: set[str] = set()
+        async with asyncio.timeout(30):
+            while not leg.closed.is_set():
+                play_all(leg, told)
+                await asyncio.sleep(0.01)
+    assert house.tts.said == [
+        "Good day.",
+        "Are you still there?",
+        "Are you still there?",
+        "I can't hear anybody.",
+        "Goodbye.",
+    ]
+    await until(lambda: house.counts.closed == ["silent"])
+
+
+async def test_the_longest_call_ends_after_a_warning():
+    house = House(Manners(greeting="Good day.", max_s=1.0))
+    async with house.call() as leg:
+        told: set[str] = set()
+        async with asyncio.timeout(30):
+            while not leg.closed.is_set():
+                play_all(leg, told)
+                await asyncio.sleep(0.01)
+    assert house.tts.said[1] == "We have one minute left."
+    assert house.tts.said[-1] == "Goodbye."
+    await until(lambda: house.counts.closed == ["expired"])
+
+
+async def test_when_all_places_are_taken_a_call_is_refused_and_the_others_go_on():
+    house = House(limit=1)
+    async with house.call() as first:
+        await first.until(lambda said: len(said) >= 2)
+        assert house.calls.full
+        async with house.call() as second:
+            await second.closed.wait()
+        assert house.counts.refused == 1
+        first.tell(first.end.key("1"), first.end.key("#"))
+        await house.asked()
+        first.tell(first.end.stop())
+
+
+async def test_messages_that_cannot_be_taken_are_logged_with_a_reason_and_do_no_harm(
+    house: House, caplog: pytest.LogCaptureFixture
+):
+    async with house.call() as leg:
+        await leg.until(lambda said: len(said) >= 2)
+        with caplog.at_level(logging.WARNING):
+            leg.tell("nonsense", b"\x00", "x" * 70_000, leg.end.key("Z"))
+            leg.tell(leg.end.key("1"), leg.end.key("#"))
+            await house.asked()
+    reasons = [getattr(record, "reason", "") for record in caplog.records]
+    assert reasons[:4] == [
+        "not JSON",
+        "a binary frame; this carrier's messages are text",
+        "longer than 65536 bytes",
+        "'digit' is no key of a phone",
+    ]
+
+
+async def test_a_carrier_that_sends_nothing_but_nonsense_is_hung_up_on(house: House):
+    async with house.call() as leg:
+        await leg.until(lambda said: len(said) >= 2)
+        leg.tell(*["nonsense"] * 100)
+        await leg.closed.wait()
+    await until(lambda: house.counts.closed == ["completed"])
