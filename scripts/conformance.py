@@ -92,12 +92,17 @@ def _overview(clients: Mapping[str, Any], letters: Mapping[str, str]) -> Iterato
     def by(what: str, kind: str) -> str:
         return " ".join(letters[program] for program, client in clients.items() if kind in client[what])
 
+    def used(what: str, kinds: set[str]) -> int:
+        return sum(bool(by(what, kind)) for kind in kinds)
+
     read, sent = read_types(), sent_types()
     mine, theirs = sorted(probes.client_models()), sorted(probes.server_models())
-    yield f"## Client events\n\n{len(read)} of {len(mine)} are read.\n"
+    counts = f"{len(read)} of {len(mine)} are read; real clients have sent {used('sent', read)} of these."
+    yield f"## Client events\n\n{counts}\n"
     rows = ((f"`{kind}`", "read" if kind in read else _refusal(kind), by("sent", kind)) for kind in mine)
     yield from _table(("Event", "", "Sent by"), rows)
-    yield f"## Server events\n\n{len(sent)} of {len(theirs)} are sent.\n"
+    counts = f"{len(sent)} of {len(theirs)} are sent; real clients have received {used('received', sent)} of these."
+    yield f"## Server events\n\n{counts}\n"
     rows = ((f"`{kind}`", "sent" if kind in sent else _NOT_SENT[kind], by("received", kind)) for kind in theirs)
     yield from _table(("Event", "", "Received by"), rows)
     yield "`response.created` and `response.done` have one field more than the API, `response.kammerton`: `language` is"

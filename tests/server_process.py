@@ -62,10 +62,10 @@ class Server:
         return Caller(self.base_url, session)
 
 
-def start(**environment: str) -> Server:
+def start(module: str = "server", /, **environment: str) -> Server:
     """Run `kammerton serve` on a free port and wait until it listens; its log is JSON on standard error."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "server", "serve", "--profile", "tiny", "--port", "0"],
+        [sys.executable, "-m", module, "serve", "--profile", "tiny", "--port", "0"],
         cwd=ROOT,
         env={**os.environ, **_ENVIRONMENT, **environment},
         stderr=subprocess.PIPE,

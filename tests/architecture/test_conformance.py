@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import openai
@@ -19,6 +20,14 @@ def test_the_page_is_what_the_code_says_now(path: Path):
     if openai.__version__ not in page:
         pytest.skip("made with another version of the openai package, whose types it shows")
     assert page == PAGES[path], "run scripts/conformance.py"
+
+
+@pytest.mark.parametrize(
+    ("what", "kinds"), [("sent", conformance.read_types()), ("received", conformance.sent_types())]
+)
+def test_every_event_has_been_used_by_a_real_client(what: str, kinds: set[str]):
+    clients = json.loads((conformance.ROOT / "docs" / "conformance.json").read_text()).values()
+    assert kinds - {kind for client in clients for kind in client[what]} == set()
 
 
 def test_every_reference_in_the_asyncapi_document_leads_somewhere():

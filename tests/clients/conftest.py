@@ -7,20 +7,23 @@ import os
 import subprocess
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from server.policy.keys import KeyFile
 from tests.clients.front import Events, in_front_of, make_certificate
 from tests.models.speech import speak
-from tests.server_process import ROOT, Server
+from tests.server_process import ROOT, Server, start, stop
 
 _HERE = Path(__file__).parent
 _PYTHON = ROOT / ".venv-clients" / "bin" / "python"
 _NODE_MODULES = _HERE / "node" / "node_modules"
 _TLS_ONLY = {"openai_sdk.mjs"}
+_TROUBLED = {"openai_sdk_edges.py"}
 _AT_ONCE = 3
 _LIMIT_S = 150
 _RATE = 24_000
@@ -97,12 +100,27 @@ def run(server: Server, tool: dict[str, Any], tmp_path_factory: pytest.TempPathF
     def called(program: str) -> Report:
         job = folder / f"{program}.json"
         events = Events()
-        with in_front_of(server.base_url, events, certificate if program in _TLS_ONLY else None) as url:
-            values = {"url": url, "speech": speech, "tool": tool, "tool_result": RESULT}
+        with ExitStack() as servers:
+            front = in_front_of(server.base_url, events, certificate if program in _TLS_ONLY else None)
+            values = {"url": servers.enter_context(front), "speech": speech, "tool": tool, "tool_result": RESULT}
+            values["troubled"] = servers.enter_context(_troubled(folder, events)) if program in _TROUBLED else {}
             job.write_text(json.dumps({**values, "certificate": str(certificate[0])}))
             return _run(program, job, folder, events)
 
     return called
+
+
+@contextmanager
+def _troubled(folder: Path, events: Events) -> Iterator[dict[str, str]]:
+    """A server that fails when asked to, and whose only key has a limit."""
+    file = folder / "keys.json"
+    made = KeyFile(file).create("edges", audio_minutes_a_day=60)
+    server = start("tests.clients.troubled_server", KAMMERTON_AUTH__KEYS_FILE=str(file))
+    try:
+        with in_front_of(server.base_url, events, None) as url:
+            yield {"url": url, "key": made}
+    finally:
+        stop(server)
 
 
 def _run(program: str, job: Path, home: Path, events: Events) -> Report:

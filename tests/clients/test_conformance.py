@@ -8,13 +8,14 @@ import pytest
 
 from tests.clients.conftest import Report
 from tests.clients.test_calls import CALLERS
+from tests.clients.test_edges import EDGES
 from tests.clients.test_transcription import LISTENERS
 from tests.server_process import ROOT
 
 _RECORD = ROOT / "docs" / "conformance.json"
 
 
-@pytest.mark.parametrize("client", [*CALLERS, *LISTENERS])
+@pytest.mark.parametrize("client", [*CALLERS, *LISTENERS, EDGES])
 def test_the_client_sends_and_receives_all_that_it_is_listed_with(
     client: str, report: Report, request: pytest.FixtureRequest
 ):

@@ -77,6 +77,7 @@ EVENT_OF_CASE: dict[str, ev.Event] = {
     "session extra key": updated(extras={"x_ext": {"a": 1}}),
     "done cancelled turn_detected": ev.ResponseDone(view(ev.ResponseStatus.CANCELLED, reason="turn_detected")),
     "part audio": ev.ContentPartAdded("r", "i", 0, "audio"),
+    "rate ok": ev.RateLimits((ev.RateLimit("tokens", 1, 1, 0.5),)),
     "tdelta with content_index": ev.TranscriptionDelta("i", "x"),
     "truncation retention echo": updated(
         extras={"truncation": {"type": "retention_ratio", "retention_ratio": 0.8}},

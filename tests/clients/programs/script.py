@@ -47,13 +47,16 @@ async def _or_exit(main: Coroutine[Any, Any, None]) -> None:
 @dataclass(frozen=True)
 class Job:
     """url: ``http://host:port`` of the server. speech: what the caller says, by name: PCM16 at 24 kHz. tool: a function
-    in the API's flat shape. tool_result: what it returns. certificate: file of the server's, where it has one."""
+    in the API's flat shape. tool_result: what it returns. certificate: file of the server's, where it has one.
+    troubled: url and key of another server, for programs that are given one: its transcriber fails where its prompt is
+    "fail"."""
 
     url: str
     speech: dict[str, bytes]
     tool: dict[str, Any]
     tool_result: dict[str, Any]
     certificate: str
+    troubled: dict[str, str]
 
     @property
     def socket(self) -> str:
