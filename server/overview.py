@@ -45,7 +45,9 @@ def catalog_table(settings: Settings) -> str:
         resolved = catalog.resolve(name, settings.weights_dir)
         rows = []
         for kind, model in resolved.models.items():
-            entry, there = model.entry, "on disk" if model.on_disk else "not on disk"
+            entry = model.entry
+            begun = "not complete" if entry.name in catalog.locked(model.root) else "not on disk"
+            there = "on disk" if model.on_disk else begun
             spoken = " ".join(entry.languages) or "any"
             rows.append((kind, entry.name, _engine(entry), f"{entry.size_mb:g} MB", there, spoken))
         blocks.append(f"{name}: {resolved.about}\n{_columns(header, rows)}")

@@ -227,8 +227,15 @@ def test_models_go_to_another_machine_in_one_file_and_every_damaged_one_is_named
     assert "kammerton serve --profile tiny" in imported.stdout
     assert "every file of" in command("models", "verify", "tiny", "--weights-dir", weights).stdout
 
+    def state() -> str:
+        listed = command("models", "list", "--weights-dir", weights).stdout.splitlines()
+        return next(line for line in listed if "voices-tiny" in line)
+
+    assert " on disk" in state()
     voice, words, vad = weights / "tts/en_US.onnx", weights / "stt/tiny/model.bin", weights / "vad/silero_vad.onnx"
-    voice.write_bytes(voice.read_bytes()[:-1] + b"?")
+    voice.write_bytes(voice.read_bytes()[:-1])
+    assert "not complete" in state()
+    voice.write_bytes(voice.read_bytes() + b"?")
     words.write_bytes(b"")
     vad.unlink()
     verified = command("models", "verify", "tiny", "--weights-dir", weights)

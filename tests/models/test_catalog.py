@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import shutil
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from models.base import CatalogError, VoiceError, WeightsError
 from models.catalog import BUNDLED, entries, load, load_engine, profiles, resolve, verify
 from models.gpu import Gpu
 from models.lock import LOCK, LockedEntry, measure, read_lock, write_lock
+from models.stt.faster_whisper import FasterWhisper
 
 ROOT = BUNDLED.parents[1]
 
@@ -59,6 +61,14 @@ def test_every_entry_says_where_it_comes_from_and_on_what_terms():
         assert (entry.hub is None) == (not entry.files)
         assert entry.hub is None or entry.revision == "main" or len(entry.revision or "") == 40
         assert set(entry.languages) <= {"en", "de", "fr", "es", "it", "nl", "pl", "pt"}
+
+
+def test_a_piece_of_a_long_turn_fits_the_smallest_window_of_its_whisper():
+    for entry in entries().values():
+        if entry.engine.endswith("FasterWhisper"):
+            given = inspect.signature(FasterWhisper.load).parameters
+            windows = entry.options.get("window_seconds", given["window_seconds"].default)
+            assert entry.options.get("piece_seconds", given["piece_seconds"].default) + 2 < min(windows), entry.name
 
 
 def test_the_bundled_weights_are_those_of_the_lock():
