@@ -26,6 +26,7 @@ from server.core.turns import TurnPolicy
 from server.policy.access import Access
 from server.policy.keys import Keys
 from server.policy.secrets import Secrets
+from server.policy.usage import UsageFile
 from server.runtime.admission import Admission
 from server.runtime.runner import Engines
 from server.settings import Settings
@@ -42,6 +43,8 @@ _log = logging.getLogger(__name__)
 _MAX_FRAME = 32 * 1024 * 1024
 """Over the largest append that a client may send (15 MiB of base64), so that a larger one is answered, not cut off."""
 _DRAIN_S = 5
+_REMEMBERED_EVERY_S = 10
+"""What is not counted when the process is killed."""
 
 
 def serve(settings: Settings) -> None:
@@ -99,6 +102,8 @@ def build(
     version = importlib.metadata.version("kammerton")
     metrics = Metrics(version, names)
     admission = Admission(settings.server.max_sessions)
+    usage = UsageFile(settings.auth.keys_file)
+    access = Access(keys, Secrets(), usage.read())
     waiting_for = {"engines": "engines are warming up"}
 
     async def warm() -> None:
@@ -111,11 +116,18 @@ def build(
             waiting_for.clear()
             _log.info("ready")
 
+    async def remember() -> None:
+        while True:
+            await asyncio.sleep(_REMEMBERED_EVERY_S)
+            usage.write(access.used)
+
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        warming = asyncio.create_task(warm())
+        beside = [asyncio.create_task(warm()), asyncio.create_task(remember())]
         yield
-        warming.cancel()
+        for task in beside:
+            task.cancel()
+        usage.write(access.used)
         admission.draining = True
         await calls.close()
         for engine in (engines.vad, engines.stt, engines.llm, engines.tts):
@@ -141,7 +153,7 @@ def build(
         taps=(metrics, log_events),
     )
     origins = settings.auth.allowed_origins.split()
-    gate = Gate(Access(keys, Secrets()), origins, metrics.access_refused)
+    gate = Gate(access, origins, metrics.access_refused)
     if origins:
         app.add_middleware(CORSMiddleware, allow_origins=origins, allow_methods=["GET", "POST"], allow_headers=["*"])
     guards = [Depends(gate.http)]
@@ -154,7 +166,7 @@ def build(
     app.include_router(openai_realtime.router(engines, door, admission, metrics, gate))
     app.include_router(client_secrets.router(gate, door.config, openai_realtime.PATHS))
     app.include_router(chat.router(engines.llm, guards))
-    app.include_router(audio.router(engines, settings.agent.voice, settings.agent.language or None, guards))
+    app.include_router(audio.router(engines, settings.agent.voice, settings.agent.language or None, guards, gate.http))
     app.include_router(web.router(engines.tts.voices))
     calls = phones.open_doors(app, settings, engines, door, admission, metrics)
     return app

@@ -12,6 +12,7 @@ from server.errors import AccessError
 from server.policy.keys import Key, Keys
 from server.policy.limits import Meter
 from server.policy.secrets import Secrets
+from server.policy.usage import Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +52,16 @@ class Grant:
 
 
 class Access:
-    """The keys, the client secrets and what each key has used, of one server. clock: Unix seconds."""
+    """The keys, the client secrets and what each key has used, of one server. used: what it was before, which may be
+    of another day. clock: Unix seconds."""
 
-    def __init__(self, keys: Keys, secrets: Secrets, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, keys: Keys, secrets: Secrets, used: Usage | None = None, clock: Callable[[], float] = time.time
+    ) -> None:
         self._keys = keys
         self._secrets = secrets
         self._clock = clock
+        self._before = used or Usage()
         self._anybody = Meter(clock=clock)
         self._meters: dict[str, Meter] = {}
 
@@ -87,7 +92,21 @@ class Access:
         # A secret is worth no more than its key is now.
         return self._grant(self._keys.by_digest(secret.issuer), secret.config)
 
+    @property
+    def used(self) -> Usage:
+        """What the keys that have a limit have used today."""
+        today, _ = self._anybody.used
+        seconds = dict(self._before.seconds) if self._before.day == today else {}
+        for sha256, meter in self._meters.items():
+            if meter.audio_minutes_a_day is not None:
+                seconds[sha256] = round(meter.used[1], 3)
+        return Usage(day=today, seconds=seconds)
+
     def _grant(self, key: Key, config: SessionConfig | None = None) -> Grant:
-        meter = self._meters.setdefault(key.sha256, Meter(clock=self._clock))
+        meter = self._meters.get(key.sha256)
+        if meter is None:
+            meter = self._meters[key.sha256] = Meter(clock=self._clock)
+            if meter.used[0] == self._before.day:
+                meter.spoken(self._before.seconds.get(key.sha256, 0.0))
         meter.max_sessions, meter.audio_minutes_a_day = key.max_sessions, key.audio_minutes_a_day
         return Grant(meter, self._secrets, key.sha256, config)

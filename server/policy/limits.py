@@ -12,10 +12,7 @@ _DAY_S = 86_400
 
 
 class Meter:
-    """Counts in memory: a day is one of UTC, and a restarted server begins at nothing.
-
-    max_sessions, audio_minutes_a_day: None for no limit. clock: Unix seconds.
-    """
+    """A day is one of UTC. max_sessions, audio_minutes_a_day: None for no limit. clock: Unix seconds."""
 
     def __init__(
         self,
@@ -39,6 +36,12 @@ class Meter:
         self.spoken(0.0)
         limit = self.audio_minutes_a_day * 60
         return limit, max(0.0, limit - self._seconds), _DAY_S - self._clock() % _DAY_S
+
+    @property
+    def used(self) -> tuple[int, float]:
+        """The day, counted from 1970, and seconds of audio on it."""
+        self.spoken(0.0)
+        return self._day, self._seconds
 
     @contextmanager
     def session(self) -> Iterator[None]:

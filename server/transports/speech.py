@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, closing
 from dataclasses import dataclass
 from functools import partial
@@ -51,15 +51,18 @@ def choose_voice(tts: Synthesizer, wanted: str, own: str, language: str | None) 
     return named if named.name.lower() == wanted.lower() else tts.voice_for(own, language)
 
 
-async def speak(tts: Synthesizer, voice: Voice, wish: SpeechWish) -> AsyncGenerator[bytes, None]:
-    """The file, as it is made. Raises ClientError for a text without anything to pronounce, EngineError,
-    CapacityError."""
+async def speak(
+    tts: Synthesizer, voice: Voice, wish: SpeechWish, spoken: Callable[[float], None]
+) -> AsyncGenerator[bytes, None]:
+    """The file, as it is made. spoken: told the seconds of speech in it. Raises ClientError for a text without anything
+    to pronounce, EngineError, CapacityError."""
     resampler = Resampler(voice.sample_rate, media.SPOKEN_RATE)
     silent = True
     with closing(media.encoder(wish.response_format)) as encoder:
         async with aclosing(_samples(tts, voice, wish)) as pieces:
             async for pcm in pieces:
                 silent = silent and not len(pcm)
+                spoken(len(pcm) / voice.sample_rate)
                 if data := await in_thread(partial(_encode, encoder, resampler, pcm)):
                     yield data
         if silent:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
@@ -117,13 +117,18 @@ def _read_form(
 
 
 async def transcribe(
-    vad: VoiceActivityDetector, stt: Transcriber, wish: TranscriptionWish, recording: Recording
+    vad: VoiceActivityDetector,
+    stt: Transcriber,
+    wish: TranscriptionWish,
+    recording: Recording,
+    heard: Callable[[float], None],
 ) -> AsyncGenerator[Segment, None]:
     """The segments with words in them, as they are heard; they are gathered in ``recording`` as well.
 
-    Raises ClientError for a file that cannot be read, EngineError, CapacityError.
+    heard: told the seconds of sound as they are read; may raise CapacityError. Raises ClientError for a file that
+    cannot be read, EngineError, CapacityError.
     """
-    async with aclosing(_pieces(vad, wish.file, recording)) as pieces:
+    async with aclosing(_pieces(vad, wish.file, recording, heard)) as pieces:
         async for piece, pcm in pieces:
             transcript = await _hear(stt, pcm, recording.language, wish.prompt)
             if not transcript.text:
@@ -138,7 +143,7 @@ async def transcribe(
 
 
 async def _pieces(
-    vad: VoiceActivityDetector, file: UploadFile, recording: Recording
+    vad: VoiceActivityDetector, file: UploadFile, recording: Recording, heard: Callable[[float], None]
 ) -> AsyncGenerator[tuple[Piece, Pcm16], None]:
     """The stretches of speech with their samples at 16 kHz; only what a piece may still need is kept."""
     audio = AudioFile(file.file)
@@ -148,6 +153,7 @@ async def _pieces(
         while len(pcm := await in_thread(audio.read)):
             kept, length = np.concatenate((kept, pcm)), length + len(pcm)
             recording.seconds = length / HEARD_RATE
+            heard(len(pcm) / HEARD_RATE)
             for piece in cutter.push(await stream.push(pcm)):
                 yield piece, kept[piece.heard_from * FRAME - first : piece.heard_to * FRAME - first]
             dropped = max(0, cutter.needed_from * FRAME - first)
