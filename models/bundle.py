@@ -240,12 +240,14 @@ def _read_manifest(source: Path, tar: tarfile.TarFile) -> _Contents:
 
 def _check_contents(source: Path, contents: _Contents) -> None:
     """Only models that this version knows, in the revision that it names, each in a place of its own."""
+    if contents.profile not in catalog.profiles():
+        raise WeightsError(_ENTRY, f"{source} holds a profile that this version of Kammerton does not know")
     own = catalog.locked(catalog.BUNDLED)
     tops = set()
     for name, found in contents.models.items():
         entry = catalog.entries().get(name)
         if entry is None:
-            raise WeightsError(_ENTRY, f"{source} holds {name}, which this version of Kammerton does not know")
+            raise WeightsError(_ENTRY, f"{source} holds {name!r}, which this version of Kammerton does not know")
         pinned = entry.revision if entry.revision != found.revision else None
         if (pinned and len(pinned) == 40) or (entry.bundled and found != own.get(name, found)):
             raise WeightsError(_ENTRY, f"{source} holds {name} in another revision than this version of Kammerton runs")

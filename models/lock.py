@@ -13,7 +13,7 @@ from typing import Any
 LOCK = "models.lock"
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_NO_PATH = re.compile(r"[\\\0:]|^/|/$")
+_NO_PATH = re.compile(r"[\\:\x00-\x1f\x7f]|^/|/$")
 
 
 @dataclass(frozen=True)

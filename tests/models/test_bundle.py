@@ -199,7 +199,9 @@ def test_what_is_no_bundle_is_refused(tmp_path: Path):
     refused(tmp_path / "f.tar", tmp_path / "w", "is no bundle of Kammerton")
 
 
-@pytest.mark.parametrize("path", ["../evil", "/evil", "vad/../../evil", "vad//x", "vad/.", "C:evil", "vad\\x", ""])
+@pytest.mark.parametrize(
+    "path", ["../evil", "/evil", "vad/../../evil", "vad//x", "vad/.", "C:evil", "vad\\x", "vad/\x1b[2J", ""]
+)
 def test_a_path_that_leads_out_of_the_folder_is_refused(bundle: Path, tmp_path: Path, path: str):
     members = read_tar(bundle)
     listing(members, lambda found: found["texts"].update({path: next(iter(found["texts"].values()))}))
@@ -240,7 +242,10 @@ def test_a_member_that_is_not_the_one_listed_is_refused(bundle: Path, tmp_path: 
 def test_a_model_that_this_version_does_not_know_is_refused(bundle: Path, tmp_path: Path):
     members = read_tar(bundle)
     listing(members, lambda found: found["models"].update({"gpt-9": {"revision": None, "files": {}}}))
-    refused(write_tar(tmp_path / "a.tar", members), tmp_path / "w", "holds gpt-9, which this version")
+    refused(write_tar(tmp_path / "a.tar", members), tmp_path / "w", "holds 'gpt-9', which this version")
+    members = read_tar(bundle)
+    listing(members, lambda found: found.update(profile="huge"))
+    refused(write_tar(tmp_path / "c.tar", members), tmp_path / "w", "a profile that this version")
     members = read_tar(bundle)
     listing(members, lambda found: found["models"]["silero-v6"]["files"][VAD].update(sha256="0" * 64))
     refused(write_tar(tmp_path / "b.tar", members), tmp_path / "w", "silero-v6 in another revision")

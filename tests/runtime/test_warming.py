@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
-from models.base import ChatRequest, EngineError, Priority, ToolSpec
+from models.base import ChatRequest, EngineError, Priority
 from server.core import events as e
 from tests.runtime.engines import ScriptedChat
 from tests.runtime.session import call
@@ -42,7 +43,8 @@ def question(text: str) -> e.CreateItem:
 
 async def test_an_accepted_call_warms_what_its_first_prompt_begins_with():
     chat = Reader()
-    config = e.SessionConfig(instructions="You are Anna.", tools=(HOURS,), modality="text", turn_detection=None)
+    own = e.ServerTool(e.Tool("book", "Books.", {"type": "object"}), e.ToolPolicy())
+    config = replace(CONFIG, tools=(HOURS,), server_tools=(own,))
     async with call(chat, config) as (runner, client):
         warmed = await chat.warmed.get()
         await runner.receive(question("Hi"))
@@ -52,7 +54,8 @@ async def test_an_accepted_call_warms_what_its_first_prompt_begins_with():
     assert warmed.priority is Priority.BACKGROUND
     assert [message.text for message in asked.messages] == ["You are Anna.", "Hi"]
     assert list(warmed.messages) == list(asked.messages[:1])
-    assert list(warmed.tools) == list(asked.tools) == [ToolSpec("hours", "When it is open.", {"type": "object"})]
+    assert list(warmed.tools) == list(asked.tools)
+    assert {tool.name for tool in asked.tools} == {"hours", "book"}
     assert warmed.cache_key == asked.cache_key
 
 
