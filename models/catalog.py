@@ -40,7 +40,7 @@ __all__ = [
 ]
 
 BUNDLED = Path(__file__).parent / "bundled"
-_AUTO = ("gpu", "cpu")
+_AUTO = ("gpu-large", "gpu", "cpu")
 _FALLBACK = "tiny"
 
 
@@ -80,8 +80,9 @@ class Engines:
 
 
 def resolve(profile: str, weights_dir: Path) -> ResolvedProfile:
-    """The profile on this machine. ``auto`` takes gpu or cpu if its weights are on disk and there is memory for it, and
-    else tiny. Raises CatalogError for a profile that does not exist. Looks at no hashes: that is ``verify``."""
+    """The profile on this machine. ``auto`` takes the best of gpu-large, gpu and cpu whose weights are on disk and that
+    there is memory for, and else tiny. Raises CatalogError for a profile that does not exist. Looks at no hashes: that
+    is ``verify``."""
     known = profiles()
     if profile == "auto":
         return _best(weights_dir)

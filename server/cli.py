@@ -31,7 +31,9 @@ app.add_typer(models_app, name="models")
 app.add_typer(keys_app, name="keys")
 
 ConfigOption = Annotated[Path | None, typer.Option("--config", help="TOML file of settings.")]
-ProfileOption = Annotated[str | None, typer.Option("--profile", help="Models to run: tiny, cpu, gpu or auto.")]
+ProfileOption = Annotated[
+    str | None, typer.Option("--profile", help="Models to run: tiny, cpu, gpu, gpu-large or auto.")
+]
 WeightsOption = Annotated[Path | None, typer.Option("--weights-dir", help="Folder of fetched weights.")]
 
 

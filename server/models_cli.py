@@ -26,7 +26,7 @@ def list_models(config: ConfigOption = None, weights_dir: WeightsOption = None) 
 
 @models_app.command("fetch")
 def fetch_models(
-    profile: Annotated[str, typer.Argument(help="Whose models: cpu or gpu.")],
+    profile: Annotated[str, typer.Argument(help="Whose models: cpu, gpu or gpu-large.")],
     config: ConfigOption = None,
     weights_dir: WeightsOption = None,
     endpoint: Annotated[str | None, typer.Option(metavar="URL", help="A mirror of the Hugging Face hub.")] = None,

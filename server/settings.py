@@ -215,7 +215,9 @@ class Settings(BaseSettings):
     )
 
     profile: str = Field(
-        default="auto", min_length=1, description="Models to run: `tiny`, `cpu`, `gpu`, or `auto` for the best on disk."
+        default="auto",
+        min_length=1,
+        description="Models to run: `tiny`, `cpu`, `gpu`, `gpu-large`, or `auto`: the best on disk.",
     )
     weights_dir: Path = Field(
         default=Path("~/.local/share/kammerton/weights"), description="Folder of fetched weights."

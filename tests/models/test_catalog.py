@@ -46,7 +46,7 @@ def hub_entries(profile: str) -> list[str]:
 
 
 def test_every_profile_names_one_model_of_each_kind():
-    assert set(profiles()) == {"tiny", "cpu", "gpu"}
+    assert set(profiles()) == {"tiny", "cpu", "gpu", "gpu-large"}
     for profile in profiles().values():
         assert {kind: entry.kind for kind, entry in profile.entries.items()} == {kind: kind for kind in catalog.KINDS}
         assert profile.about
@@ -110,7 +110,7 @@ def test_without_batching_every_engine_serves_one_request_at_a_time_in_order(mon
 
 
 def test_an_unknown_profile_is_refused_with_the_known_ones(tmp_path: Path):
-    with pytest.raises(CatalogError, match="'huge'; known profiles: cpu, gpu, tiny, auto") as refused:
+    with pytest.raises(CatalogError, match="'huge'; known profiles: cpu, gpu, gpu-large, tiny, auto") as refused:
         resolve("huge", tmp_path)
     assert isinstance(refused.value, VoiceError)
 
@@ -150,7 +150,14 @@ def test_auto_passes_over_a_profile_that_the_gpu_is_too_small_for(tmp_path: Path
     assert "small has 8,000 of 8,000 MB free" in resolved.reason
 
 
-@pytest.mark.parametrize("profile", ["cpu", "gpu"])
+def test_auto_takes_the_largest_that_is_on_disk_and_fits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    put_weights(tmp_path, *hub_entries("gpu"), *(set(hub_entries("gpu-large")) - set(hub_entries("gpu"))))
+    for memory, takes in ((80_000, "gpu-large"), (24_000, "gpu"), (8_000, "tiny")):
+        monkeypatch.setattr(gpu, "find_gpus", lambda memory=memory: [Gpu("some", memory, memory)])
+        assert resolve("auto", tmp_path).name == takes
+
+
+@pytest.mark.parametrize("profile", ["cpu", "gpu", "gpu-large"])
 def test_weights_that_were_never_fetched_are_refused_with_the_command_that_gets_them(tmp_path: Path, profile: str):
     resolved = resolve(profile, tmp_path)
     assert not resolved.on_disk

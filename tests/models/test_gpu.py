@@ -47,6 +47,14 @@ def test_a_gpu_too_small_is_named_with_what_would_fit(nvidia_smi: Path):
     )
 
 
+def test_what_fits_may_be_a_smaller_profile_for_a_gpu(nvidia_smi: Path):
+    says(nvidia_smi, "24564, 24000, NVIDIA GeForce RTX 4090\\n")
+    with pytest.raises(CatalogError, match=r"profile gpu-large needs 69,000 MB.*what would fit: tiny, cpu, gpu$"):
+        check_fits(profiles()["gpu-large"])
+    says(nvidia_smi, "81559, 81000, NVIDIA H100 80GB HBM3\\n")
+    check_fits(profiles()["gpu-large"])
+
+
 def test_one_that_is_large_enough_is_enough(nvidia_smi: Path):
     says(nvidia_smi, "6144, 6000, NVIDIA GeForce GTX 1660\\n24564, 24000, NVIDIA GeForce RTX 4090\\n")
     check_fits(profiles()["gpu"])
