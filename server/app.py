@@ -21,6 +21,7 @@ from models.base import ChatMessage, ChatRequest, Priority, VoiceError
 from models.gpu import check_fits
 from models.offline import stay_offline
 from server import listening, phones
+from server.casting import Stage
 from server.core.events import SessionConfig
 from server.core.turns import TurnPolicy
 from server.policy.access import Access
@@ -105,9 +106,12 @@ def build(
     usage = UsageFile(settings.auth.keys_file)
     access = Access(keys, Secrets(), usage.read())
     waiting_for = {"engines": "engines are warming up"}
+    stage = Stage(settings, engines.tts) if settings.agents.folder else None
 
     async def warm() -> None:
         try:
+            if stage:
+                await stage.open()
             await _warm_up(engines, settings)
         except VoiceError as error:
             waiting_for["engines"] = f"warm-up failed: {error}"
@@ -130,6 +134,8 @@ def build(
         usage.write(access.used)
         admission.draining = True
         await calls.close()
+        if stage:
+            await stage.close()
         for engine in (engines.vad, engines.stt, engines.llm, engines.tts):
             await engine.close()
 
@@ -151,6 +157,7 @@ def build(
         ),
         policy=TurnPolicy(**settings.turns.model_dump()),
         taps=(metrics, log_events),
+        agents=stage.agents if stage else None,
     )
     origins = settings.auth.allowed_origins.split()
     gate = Gate(access, origins, metrics.access_refused)
@@ -158,8 +165,12 @@ def build(
         app.add_middleware(CORSMiddleware, allow_origins=origins, allow_methods=["GET", "POST"], allow_headers=["*"])
     guards = [Depends(gate.http)]
     started = int(time.time())
-    listed = [ModelEntry("kammerton", started, "kammerton")]
-    listed += [ModelEntry(name, started, kind) for kind, name in names.items()]
+    loaded = [ModelEntry(name, started, kind) for kind, name in names.items()]
+
+    def listed() -> list[ModelEntry]:
+        agents = stage.agents.names() if stage else ()
+        return [ModelEntry(name, started, "kammerton") for name in ("kammerton", *agents)] + loaded
+
     page = metrics.page if settings.metrics.enabled else None
     open_metrics = open_metrics or settings.metrics.open
     app.include_router(status.router(missing, listed, page, guards, open_metrics=open_metrics))

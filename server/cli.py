@@ -49,9 +49,16 @@ def serve(
     config: ConfigOption = None,
     weights_dir: WeightsOption = None,
     log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.")] = None,
+    agents: Annotated[str | None, typer.Option(metavar="FOLDER", help="Folder of agent files.")] = None,
 ) -> None:
     """Start the server."""
-    given = {"profile": profile, "server.host": host, "server.port": port, "weights_dir": weights_dir}
+    given = {
+        "agents.folder": agents,
+        "profile": profile,
+        "server.host": host,
+        "server.port": port,
+        "weights_dir": weights_dir,
+    }
     settings = load({**given, "log.level": log_level}, config).settings
 
     from server import app as server_app
@@ -83,6 +90,7 @@ def talk(
     url: Annotated[
         str | None, typer.Option(help="Realtime address, ws://127.0.0.1:8080/v1/realtime if not given.")
     ] = None,
+    agent: Annotated[str, typer.Option(help="Agent of the server that is to answer.")] = "",
     format: Annotated[str, typer.Option(help="Audio on the wire: pcm, ulaw or alaw.")] = "pcm",
     instructions: Annotated[str | None, typer.Option(help="System text of the session.")] = None,
     voice: Annotated[str | None, typer.Option(help="Voice by name.")] = None,
@@ -105,6 +113,7 @@ def talk(
         options = TalkOptions(
             url=url or DEFAULT_URL,
             key=load().settings.auth.key.get_secret_value(),
+            agent=agent,
             format=format,
             instructions=instructions,
             voice=voice,

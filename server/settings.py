@@ -26,6 +26,7 @@ from pydantic_settings import (
 )
 from pydantic_settings import SettingsError as SourceError
 
+from server.agent_settings import AgentsSettings, EgressSettings, StoreSettings
 from server.errors import SettingsError
 from server.phone_settings import PhoneSettings, TwilioSettings
 from server.settings_group import Group as _Group
@@ -37,6 +38,9 @@ DEFAULT = "default"
 _MIN_KEY = 16
 _SECRET = {"auth.key", "twilio.auth_token", "twilio.shared_key"}
 """Settings whose value is never shown."""
+
+_PASSWORD = re.compile(r"(://[^:/@]*):[^@]*@")
+"""In a database's address."""
 
 # Kubernetes and Docker links put KAMMERTON_PORT=tcp://... and the like beside a service of that name.
 _FOREIGN = re.compile(
@@ -230,6 +234,9 @@ class Settings(BaseSettings):
     turns: TurnSettings = TurnSettings()
     agent: AgentSettings = AgentSettings()
     apology: ApologySettings = ApologySettings()
+    agents: AgentsSettings = AgentsSettings()
+    store: StoreSettings = StoreSettings()
+    egress: EgressSettings = EgressSettings()
     engines: EngineSettings = EngineSettings()
     log: LogSettings = LogSettings()
     metrics: MetricsSettings = MetricsSettings()
@@ -265,7 +272,8 @@ class Loaded:
             value: Any = self.settings
             for part in name.split("."):
                 value = getattr(value, part)
-            yield name, str(value).lower() if isinstance(value, bool) else str(value), self.origins[name]
+            shown = str(value).lower() if isinstance(value, bool) else _PASSWORD.sub(r"\1:***@", str(value))
+            yield name, shown, self.origins[name]
 
 
 def load(overrides: Mapping[str, Any] | None = None, config: Path | None = None) -> Loaded:

@@ -15,8 +15,6 @@ from server.core.tools import ToolPolicy
 from server.errors import PolicyError, ToolError
 from server.runtime.tools import Partial, Result, ToolCall, ToolContext
 
-METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
-
 _IN_QUERY = {"GET", "DELETE"}
 _PLACE = re.compile(r"\{(\w+)\}")
 _MAX_BODY = 1024 * 1024
@@ -28,7 +26,7 @@ class HttpTool:
     """See RunnableTool. Arguments named in the URL (``{name}``) go there; the others into the query of GET and DELETE,
     and into a JSON body otherwise. Whatever changes something carries the header ``Idempotency-Key``.
 
-    client: makes the network client; it decides what may be reached.
+    method: GET, POST, PUT, PATCH or DELETE. client: makes the network client; it decides what may be reached.
     """
 
     def __init__(

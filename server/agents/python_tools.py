@@ -64,6 +64,10 @@ class PythonTool:
         """See RunnableTool."""
         return self._policy
 
+    def with_policy(self, policy: ToolPolicy) -> PythonTool:
+        """The same function, run otherwise."""
+        return PythonTool(self._function, policy)
+
     async def run(self, call: ToolCall, context: ToolContext) -> AsyncIterator[Partial | Result]:
         """See RunnableTool."""
         try:

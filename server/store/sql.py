@@ -59,11 +59,11 @@ _one_deed = sa.Index("tool_calls_one_deed", _calls.c.key, unique=True, sqlite_wh
 """One identical call at a time: the next may begin when the caller has been told of the first."""
 
 
-async def open_store(url: str, clock: Callable[[], float] = time.time) -> SqlStore:
-    """Connect, and make the tables where there are none. clock: Unix seconds.
+def connect(url: str, clock: Callable[[], float] = time.time) -> SqlStore:
+    """A store at this address; nothing is asked of the database yet. clock: Unix seconds.
 
     url: ``sqlite:///file`` (``~`` is the home folder; the file is made for its owner alone) or
-    ``postgresql://user@host/database``. Raises StoreError for any other, and when the database cannot be had.
+    ``postgresql://user@host/database``. Raises StoreError for any other, and for a file that cannot be written.
     """
     try:
         parsed = sa.make_url(url)
@@ -78,13 +78,7 @@ async def open_store(url: str, clock: Callable[[], float] = time.time) -> SqlSto
     engine = create_async_engine(parsed.set(drivername=driver), pool_pre_ping=True)
     if parsed.drivername == "sqlite":
         sa.event.listen(engine.sync_engine, "connect", _set_pragmas)
-    store = SqlStore(engine, clock)
-    try:
-        await store.create()
-    except StoreError:
-        await engine.dispose()
-        raise
-    return store
+    return SqlStore(engine, clock)
 
 
 def _own_file(name: str | None) -> Path:
@@ -117,8 +111,8 @@ class SqlStore:
         # Both dialects have "insert ... on conflict", under the same names.
         self._insert: Any = sqlite.insert if engine.dialect.name == "sqlite" else postgresql.insert
 
-    async def create(self) -> None:
-        """Make the tables that are not there."""
+    async def open(self) -> None:
+        """Make the tables that are not there. Raises StoreError when the database cannot be had."""
         async with self._transaction() as connection:
             await connection.run_sync(_metadata.create_all)
 

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
@@ -28,11 +28,12 @@ _START_TIMEOUT_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class TalkOptions:
-    """What the caller wants. key: "" where none is asked for. tools: Realtime function tools. tool_results: what a tool
-    says, as JSON text by name."""
+    """What the caller wants. key: "" where none is asked for. agent: who is to answer, "" for the server's own
+    settings. tools: Realtime function tools. tool_results: what a tool says, as JSON text by name."""
 
     url: str = DEFAULT_URL
     key: str = field(default="", repr=False)
+    agent: str = ""
     format: str = "pcm"
     instructions: str | None = None
     voice: str | None = None
@@ -44,6 +45,13 @@ class TalkOptions:
     @property
     def wire(self) -> WireFormat:
         return FORMATS[self.format]
+
+    @property
+    def address(self) -> str:
+        """Where to connect: the agent is part of it."""
+        if not self.agent:
+            return self.url
+        return f"{self.url}{'&' if '?' in self.url else '?'}agent={quote(self.agent, safe='')}"
 
     def session(self) -> dict[str, Any]:
         """The ``session`` object of session.update."""
@@ -123,6 +131,13 @@ class RealtimeClient:
             fields = {"item_id": item_id, "content_index": 0, "audio_end_ms": ms, "event_id": event_id}
             await self.send("conversation.item.truncate", **fields)
 
+    def own(self, calls: Sequence[Call]) -> list[Call]:
+        """Those of the calls that this client is to answer; the others are of tools that the server runs."""
+        if not self.options.agent:
+            return list(calls)
+        offered = {tool.get("name") for tool in self.options.tools}
+        return [call for call in calls if call.name in offered]
+
     async def answer_calls(self, calls: Sequence[Call]) -> None:
         """Give the results of these calls, all known, and ask for the answer that follows from them."""
         for call in calls:
@@ -160,7 +175,7 @@ async def open_client(options: TalkOptions, playback: Playback | None = None) ->
     headers = {"Authorization": f"Bearer {options.key}"} if options.key else {}
     try:
         socket = await connect(
-            options.url,
+            options.address,
             additional_headers=headers,
             open_timeout=_START_TIMEOUT_S,
             compression=None,

@@ -18,6 +18,8 @@ ANSWER_TIMEOUT_S = 30.0
 """Longest wait for the next event after the question."""
 _GRACE_S = 2.0
 """Wait for what may still come (a transcript, a second half of the question) once there is an answer."""
+_GREETING_S = 2.0
+"""An agent that greets begins within this time."""
 
 Show = Callable[[Mapping[str, Any]], None]
 """Called with every server event as it arrives."""
@@ -33,6 +35,8 @@ async def ask(recordings: Iterable[tuple[Pcm16, int]], options: TalkOptions, sho
     async with open_client(options) as client:
         microphone = RecordingMicrophone(options.wire, silent=not options.manual)
         async with _speaking(client, microphone):
+            if options.agent:
+                await _hear_out(client, show)
             for pcm, rate in recordings:
                 turn = Turn(options.wire, client.playback, client.hold_ms)
                 await client.interrupt(_now())
@@ -43,7 +47,7 @@ async def ask(recordings: Iterable[tuple[Pcm16, int]], options: TalkOptions, sho
                 await _follow(client, turn, show, microphone)
                 turn.speech_ended_at = microphone.speech_ended_at
                 tell(turn.report())
-                if turn.open_calls:
+                if client.own(turn.open_calls):
                     break
                 await asyncio.sleep(client.playback.ends_at - _now())
         return client.playback.heard()
@@ -57,6 +61,21 @@ async def listen(options: TalkOptions, show: Show, tell: Tell) -> None:
                 turn = Turn(options.wire, client.playback, client.hold_ms)
                 await _follow(client, turn, show, None)
                 tell(turn.report())
+
+
+async def _hear_out(client: RealtimeClient, show: Show) -> None:
+    """Let an agent that greets its callers do so before the first question."""
+    greeting = Turn(client.options.wire, client.playback, client.hold_ms)
+    begun = False
+    while not greeting.answered:
+        try:
+            event = await client.event(ANSWER_TIMEOUT_S if begun else _GREETING_S)
+        except TimeoutError:
+            return
+        begun = begun or event["type"] == "response.created"
+        greeting.hear(event, _now())
+        show(event)
+    await asyncio.sleep(client.playback.ends_at - _now())
 
 
 async def _follow(client: RealtimeClient, turn: Turn, show: Show, recording: RecordingMicrophone | None) -> None:
@@ -73,9 +92,12 @@ async def _follow(client: RealtimeClient, turn: Turn, show: Show, recording: Rec
         turn.hear(event, _now())
         show(event)
         if event["type"] == "response.done" and turn.open_calls:
-            if any(call.name not in client.options.tool_results for call in turn.open_calls):
+            calls = client.own(turn.open_calls)
+            if any(call.name not in client.options.tool_results for call in calls):
                 return
-            await client.answer_calls(turn.open_calls)
+            if calls:
+                await client.answer_calls(calls)
+            # The answer goes on with the results: those given here, or those of the server's own tools.
             turn.answered = False
 
 

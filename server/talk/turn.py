@@ -80,6 +80,8 @@ class Turn:
                 self._said[item_id] = self._said.get(item_id, "") + event["delta"]
             case "response.output_audio.delta":
                 self._playback.add(item_id, self._wire.decode(base64.b64decode(event["delta"])), at)
+            case "conversation.item.added" if event["item"].get("type") == "function_call_output":
+                self._note_output(event["item"])
             case "response.done":
                 self._finish_response(event["response"])
             case _ if kind.startswith(_TRANSCRIPTION):
@@ -104,6 +106,11 @@ class Turn:
             self._heard[item_id] = event["transcript"]
         if step in ("completed", "failed"):
             self._untranscribed.discard(item_id)
+
+    def _note_output(self, item: Mapping[str, Any]) -> None:
+        for call in self.open_calls:
+            if call.call_id == item.get("call_id"):
+                call.output = item.get("output")
 
     def _finish_response(self, response: Mapping[str, Any]) -> None:
         status, details = response.get("status"), response.get("status_details") or {}

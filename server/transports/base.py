@@ -9,7 +9,7 @@ from typing import Protocol
 
 from server.core.events import Event, Input, SessionConfig
 from server.core.turns import TurnPolicy
-from server.runtime.runner import Tap
+from server.runtime.runner import Engines, Tap
 from server.runtime.stages import StageObserver
 from server.runtime.tools import Toolbox
 
@@ -22,14 +22,42 @@ class SessionObserver(StageObserver, Protocol):
     def session_refused(self, door: str) -> None: ...
 
 
+class Role(Protocol):
+    """An agent, cast for one session: what it starts with, and what is said first, "" for nothing."""
+
+    @property
+    def config(self) -> SessionConfig: ...
+    @property
+    def engines(self) -> Engines: ...
+    @property
+    def toolbox(self) -> Toolbox: ...
+    @property
+    def opening(self) -> str: ...
+
+
+class Casting(Protocol):
+    """Who knows the agents."""
+
+    def names(self) -> tuple[str, ...]:
+        """Those that can be asked for now."""
+        ...
+
+    def cast(self, name: str, base: SessionConfig, engines: Engines, session_id: str, scope: str = "") -> Role | None:
+        """The agent for a new session; None if there is none of this name. scope: whose deeds count as the same, if
+        that is more than this session."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class DoorSettings:
-    """What every session of a door starts with. toolbox: makes what the server tools of the session with this id run
-    with; which tools the model is offered is in config."""
+    """What every session of a door starts with. agents: None where there are none. toolbox: makes what the server tools
+    of the session with this id run with, where no agent brings its own; which tools the model is offered is in config.
+    """
 
     config: SessionConfig
     policy: TurnPolicy
     taps: Sequence[Tap] = field(default=())
+    agents: Casting | None = None
     toolbox: Callable[[str], Toolbox] = field(default=lambda session_id: Toolbox())
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 import time
 from collections.abc import Callable
@@ -12,11 +13,12 @@ from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 
 from server.core import events as e
 from server.core.session import Session
-from server.errors import AccessError, CapacityError
+from server.errors import AccessError, CapacityError, ClientError
 from server.runtime.admission import Admission
 from server.runtime.runner import Engines, Runner
-from server.transports.auth import Gate, Grant
-from server.transports.base import AudioAppend, DoorSettings, SessionObserver
+from server.transports.auth import Gate, Grant, key_of
+from server.transports.base import AudioAppend, Casting, DoorSettings, SessionObserver
+from server.transports.opening import Opening
 from server.transports.rest import error_response
 from server.transports.wire import RealtimeCodec, new_id
 from server.transports.wire_beta import codec_for
@@ -32,7 +34,7 @@ _SUBPROTOCOL = "realtime"
 _SESSION_S = 3600
 _TOKEN_S = 0.1
 """Audio is told in tokens of 100 ms: clients know limits of requests and of tokens, none of minutes."""
-_INTERNAL_ERROR, _TRY_AGAIN_LATER, _GOING_AWAY, _NO_ACCESS = 1011, 1013, 1001, 3000
+_INTERNAL_ERROR, _TRY_AGAIN_LATER, _GOING_AWAY, _POLICY_VIOLATION, _NO_ACCESS = 1011, 1013, 1001, 1008, 3000
 
 
 def router(
@@ -41,7 +43,9 @@ def router(
     """The WebSocket route under each of PATHS."""
     routes = APIRouter()
 
-    async def realtime(websocket: WebSocket, model: str = "", deployment: str = "", intent: str = "") -> None:
+    async def realtime(
+        websocket: WebSocket, model: str = "", deployment: str = "", intent: str = "", agent: str = "", caller: str = ""
+    ) -> None:
         try:
             gate.check_origin(websocket)
         except AccessError as error:
@@ -54,11 +58,15 @@ def router(
             with grant.session(), admission.admit():
                 config = transcribing(settings.config) if intent == "transcription" else settings.config
                 started = replace(settings, config=grant.config or config)
-                shown = model or deployment or _MODEL
-                await _Connection(websocket, engines, started, observer, shown, grant).serve()
+                shown = model or deployment or agent or _MODEL
+                wanted = _wanted(settings.agents, agent, shown)
+                scope = _scope(websocket, caller)
+                await _Connection(websocket, engines, started, observer, shown, grant, wanted, scope).serve()
         except AccessError as error:
             # Told on the open socket: clients retry what is refused before the upgrade.
             await _refuse(websocket, _NO_ACCESS, e.Error(error.code, str(error)))
+        except ClientError as error:
+            await _refuse(websocket, _POLICY_VIOLATION, e.Error(error.code, error.message, error.param))
         except CapacityError as error:
             observer.session_refused(_DOOR)
             await _refuse(websocket, _TRY_AGAIN_LATER, _limit_error(error))
@@ -66,6 +74,23 @@ def router(
     for path in PATHS:
         routes.websocket(path)(realtime)
     return routes
+
+
+def _wanted(agents: Casting | None, agent: str, model: str) -> str:
+    """Name of the agent that is asked for, by its own parameter or as the model; "" for none. Raises ClientError."""
+    names = agents.names() if agents else ()
+    if agent and agent not in names:
+        known = f"this server has {', '.join(names)}" if names else "this server has no agents"
+        raise ClientError("agent_not_found", f"There is no agent '{agent}': {known}.", "agent")
+    return agent or (model if model in names else "")
+
+
+def _scope(websocket: WebSocket, caller: str) -> str:
+    """Whose deeds count as the same when the line drops: those of a caller that the client names, under its key."""
+    if not caller:
+        return ""
+    key = key_of(websocket.headers.get, websocket.scope.get("subprotocols", [])) or ""
+    return hashlib.sha256(f"{key}\0{caller}".encode()).hexdigest()
 
 
 def _limit_error(error: BaseException) -> e.Error:
@@ -98,16 +123,23 @@ class _Connection:
         observer: SessionObserver,
         model: str,
         grant: Grant,
+        agent: str,
+        scope: str,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self._websocket = websocket
         self._observer = observer
         self._grant = grant
         self._formats: dict[str, e.AudioFormat] = {}
-        session = Session(new_id("sess"), settings.config, new_id, policy=settings.policy)
+        session_id, agents = new_id("sess"), settings.agents
+        role = agents.cast(agent, settings.config, engines, session_id, scope) if agents and agent else None
+        config = role.config if role else settings.config
+        session = Session(session_id, config, new_id, policy=settings.policy)
         self._codec = codec_for(websocket, RealtimeCodec(model, int(wall_clock()) + _SESSION_S))
-        toolbox = settings.toolbox(session.id)
-        self._runner = Runner(session, engines, self, observer, settings.taps, toolbox=toolbox)
+        toolbox = role.toolbox if role else settings.toolbox(session_id)
+        own_engines = role.engines if role else engines
+        self._runner = Runner(session, own_engines, self, observer, settings.taps, toolbox=toolbox)
+        self._opening = Opening(role.opening if role else "")
 
     async def serve(self) -> None:
         """Until the client leaves, its time is up, or a bug ends the session."""
@@ -118,6 +150,7 @@ class _Connection:
             async with asyncio.timeout(_SESSION_S), asyncio.TaskGroup() as both:
                 both.create_task(self._runner.run())
                 both.create_task(self._read())
+                both.create_task(self._opening.say(self._runner.receive))
         except* WebSocketDisconnect:
             pass
         except* CapacityError as used_up:
@@ -151,6 +184,7 @@ class _Connection:
                 await self._runner.append(decoded.audio, decoded.event_id)
             else:
                 await self._runner.receive(decoded)
+            self._opening.client_did(decoded)
         raise WebSocketDisconnect(message["code"])
 
     async def send(self, event: e.Event) -> None:

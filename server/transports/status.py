@@ -23,13 +23,14 @@ class ModelEntry:
 
 def router(
     ready: Callable[[], str | None],
-    models: Sequence[ModelEntry],
+    models: Callable[[], Sequence[ModelEntry]],
     metrics: Callable[[], tuple[bytes, str]] | None,
     guards: Sequence[Depends] = (),
     *,
     open_metrics: bool = True,
 ) -> APIRouter:
-    """ready: None when every engine has answered, else what is missing. metrics: the page and its content type.
+    """ready: None when every engine has answered, else what is missing. models: what can be asked for now.
+    metrics: the page and its content type.
 
     guards: what must let a request pass that asks for more than whether the server is up; open_metrics: these do not
     stand before the metrics.
@@ -51,15 +52,15 @@ def router(
     @routes.get("/v1/models", dependencies=guarded)
     async def list_models() -> dict[str, object]:
         """What is loaded, in the OpenAI list shape."""
-        return {"object": "list", "data": [_model(entry) for entry in models]}
+        return {"object": "list", "data": [_model(entry) for entry in models()]}
 
     @routes.get("/v1/models/{name:path}", dependencies=guarded)
     async def get_model(name: str) -> JSONResponse:
         """One model."""
-        found = [entry for entry in models if entry.id == name]
+        found = [entry for entry in models() if entry.id == name]
         if found:
             return JSONResponse(_model(found[0]))
-        known = ", ".join(entry.id for entry in models)
+        known = ", ".join(entry.id for entry in models())
         error = {
             "message": f"The model '{name}' does not exist; this server has: {known}.",
             "type": "invalid_request_error",

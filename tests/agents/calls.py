@@ -11,12 +11,12 @@ def context(language: str = "en") -> ToolContext:
     return ToolContext("sess_1", "sess_1", "reception", language, MemoryState())
 
 
-async def run(tool: RunnableTool, around: ToolContext | None = None, **arguments: Any) -> Any:
+async def run(tool: RunnableTool, around: ToolContext | None = None, /, **arguments: Any) -> Any:
     """The value of a call's Result."""
     return (await pieces(tool, around, **arguments))[-1].value
 
 
-async def pieces(tool: RunnableTool, around: ToolContext | None = None, **arguments: Any) -> list[Any]:
+async def pieces(tool: RunnableTool, around: ToolContext | None = None, /, **arguments: Any) -> list[Any]:
     """All that a call yields."""
     call = ToolCall("call_1", tool.spec.name, arguments, "deed-1", "resp_1")
     found: list[Partial | Result] = [piece async for piece in tool.run(call, around or context())]

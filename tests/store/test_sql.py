@@ -15,7 +15,7 @@ import pytest
 
 from server.errors import StoreError
 from server.runtime.tools import Earlier, ToolCall, ToolContext
-from server.store.sql import SqlStore, open_store
+from server.store.sql import SqlStore, connect
 from tests.store.database import cluster
 
 
@@ -48,7 +48,8 @@ def clock() -> Clock:
 
 @pytest.fixture
 async def store(url: str, clock: Clock) -> AsyncIterator[SqlStore]:
-    store = await open_store(url, clock)
+    store = connect(url, clock)
+    await store.open()
     await store.forget_before(float("inf"))
     yield store
     await store.close()
@@ -141,7 +142,7 @@ async def test_a_forgotten_session_leaves_nothing(store: SqlStore, clock: Clock)
 async def test_all_is_still_there_for_the_next_process(store: SqlStore, url: str) -> None:
     await store.state("s", "reception").set("day", "friday")
     await store.close()
-    reopened = await open_store(url)
+    reopened = connect(url)
     assert await reopened.state("s", "reception").all() == {"day": "friday"}
     await reopened.close()
 
@@ -149,10 +150,10 @@ async def test_all_is_still_there_for_the_next_process(store: SqlStore, url: str
 _BEGINS_AND_DIES = """
 import asyncio, os, signal, sys
 from server.runtime.tools import ToolCall, ToolContext
-from server.store.sql import open_store
+from server.store.sql import connect
 
 async def main():
-    store = await open_store(sys.argv[1])
+    store = connect(sys.argv[1])
     context = ToolContext("s", "s", "reception", "en", store.state("s", "reception"))
     assert await store.begin("crash", ToolCall("c", "book", {}, "crash", "r"), context) is None
     os.kill(os.getpid(), signal.SIGKILL)
@@ -173,9 +174,17 @@ async def test_a_call_during_which_the_process_was_killed_is_known_to_have_been_
 
 async def test_the_file_is_its_owners_alone(tmp_path: Path) -> None:
     path = tmp_path / "new" / "store.db"
-    store = await open_store(f"sqlite:///{path}")
+    store = connect(f"sqlite:///{path}")
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     await store.close()
+
+
+async def _opened(url: str) -> None:
+    store = connect(url)
+    try:
+        await store.open()
+    finally:
+        await store.close()
 
 
 @pytest.mark.parametrize(
@@ -190,4 +199,4 @@ async def test_the_file_is_its_owners_alone(tmp_path: Path) -> None:
 )
 async def test_an_address_that_cannot_be_used_is_told(url: str, told: str) -> None:
     with pytest.raises(StoreError, match=told):
-        await open_store(url)
+        await _opened(url)

@@ -1,0 +1,40 @@
+"""The settings that agents and their tools need; read by ``server.settings`` like all others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class _Group(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class AgentsSettings(_Group):
+    """Agents that are written in files."""
+
+    folder: str = Field(default="", description="Folder of agent files (`name.toml`); empty for none.")
+    secrets_file: Path = Field(
+        default=Path("~/.config/kammerton/secrets.toml"),
+        description='Secrets for agents\' tools, each line `name = "value"`.',
+    )
+
+
+class StoreSettings(_Group):
+    """What agents' sessions leave behind: facts, and which tools have run."""
+
+    url: str = Field(
+        default="sqlite:///~/.local/share/kammerton/store.db",
+        description="Database: `sqlite:///FILE` or `postgresql://USER@HOST/DATABASE`.",
+    )
+
+
+class EgressSettings(_Group):
+    """What may leave the machine."""
+
+    hosts: str = Field(
+        default="",
+        description="Hosts that agents' tools may reach besides this machine: `name`, `name:port` or `*.name`, with"
+        " spaces between them.",
+    )

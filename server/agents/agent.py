@@ -1,0 +1,195 @@
+"""An agent that is ready to answer: its file, and the tools that the file names."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import orjson
+
+from models.base import ToolSpec
+from server.agents.files import AgentFile, McpEntry, ToolEntry, fault, in_order
+from server.agents.http_tools import HttpTool
+from server.agents.mcp_tools import McpServer, McpTool, over_http, over_pipes
+from server.agents.python_tools import load_tools
+from server.core.events import SessionConfig, ToolLimits
+from server.core.tools import ToolPolicy
+from server.errors import PolicyError, SettingsError, ToolError
+from server.runtime.tools import Partial, Result, RunnableTool, ToolCall, ToolContext, offered
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What agents may use of the server. check: raises PolicyError unless the URL may be asked. client: makes a network
+    client that sends these headers. fill: puts secrets into a text; raises SettingsError. voices: names of all."""
+
+    check: Callable[[str], None]
+    client: Callable[[Mapping[str, str]], httpx2.AsyncClient]
+    fill: Callable[[str], str]
+    voices: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class Agent:
+    """servers: MCP servers by entry, whose tools are known when they have been listed."""
+
+    name: str
+    file: AgentFile
+    tools: dict[str, RunnableTool] = field(default_factory=dict)
+    servers: dict[str, tuple[ToolEntry, McpServer]] = field(default_factory=dict)
+
+    def changes(self, facts: Mapping[str, Any]) -> dict[str, Any]:
+        """Fields of SessionConfig for a session of this agent, in which these facts are known."""
+        file = self.file
+        known = f"\nKnown so far: {orjson.dumps(dict(facts)).decode()}" if facts else ""
+        changes = {
+            "instructions": file.instructions + known,
+            "server_tools": tuple(offered(tool) for tool in self.tools.values()),
+            "tool_limits": ToolLimits(file.limits.tool_calls_a_turn, file.limits.tool_calls_a_session),
+        }
+        if file.voices:
+            changes |= {"voice": in_order(file.voices, file.language), "voices": file.voices}
+        return changes
+
+    def config(self, base: SessionConfig) -> SessionConfig:
+        """What a session of this agent starts with."""
+        return replace(base, **self.changes({}), language=self.file.language or None)
+
+    @property
+    def opening(self) -> str:
+        """What it says first: the disclosure, then the greeting."""
+        language = self.file.language
+        return " ".join(
+            filter(None, (in_order(self.file.disclosure, language), in_order(self.file.greeting, language)))
+        )
+
+    async def connect(self) -> None:
+        """List the tools of MCP servers that have not answered yet. One that does not answer is logged: the agent
+        does without its tools."""
+        for key, (entry, server) in list(self.servers.items()):
+            try:
+                specs = await server.list()
+            except ToolError as error:
+                _log.warning("an agent has to do without tools", extra={"agent": self.name, "error": str(error)})
+                continue
+            del self.servers[key]
+            only = entry.mcp.only if entry.mcp else None
+            for spec in specs:
+                if (only is None or spec.name in only) and spec.name not in self.tools:
+                    self.tools[spec.name] = McpTool(server, spec, ToolPolicy(**entry.policy))
+
+
+class HandOff:
+    """See RunnableTool: the call goes on with another agent. What it accepts are facts of the session from then on."""
+
+    def __init__(self, target: Agent) -> None:
+        self._target = target
+        accepts = target.file.accepts
+        parameters = {"type": "object", "properties": accepts, "required": list(accepts)}
+        description = f"Hand the call over to {target.name}. {target.file.description}".strip()
+        self._spec = ToolSpec(f"hand_over_to_{target.name.replace('-', '_')}", description, parameters)
+
+    @property
+    def spec(self) -> ToolSpec:
+        """See RunnableTool."""
+        return self._spec
+
+    @property
+    def policy(self) -> ToolPolicy:
+        """See RunnableTool."""
+        return ToolPolicy(safe=True)
+
+    async def run(self, call: ToolCall, context: ToolContext) -> AsyncIterator[Partial | Result]:
+        """See RunnableTool."""
+        for name, value in call.arguments.items():
+            await context.state.set(name, value)
+        changes = self._target.changes(await context.state.all())
+        yield Result({"handed_over_to": self._target.name}, changes)
+
+
+def assemble(
+    folder: Path, files: Mapping[str, AgentFile], around: Surroundings, servers: dict[str, McpServer]
+) -> dict[str, Agent]:
+    """Agents with their tools. servers: MCP servers that are there already, by entry; new ones are added. Raises
+    SettingsError with a line for each fault: file, line, field."""
+    faults: list[str] = []
+    agents = {name: Agent(name, file) for name, file in files.items()}
+    for name, agent in agents.items():
+        for language, voice in agent.file.voices.items():
+            if voice not in around.voices:
+                known = ", ".join(around.voices)
+                faults.append(fault(folder, name, ("voices", language), f"there is no voice {voice!r}, but {known}"))
+        for at, entry in enumerate(agent.file.tools):
+            try:
+                _add(agent, entry, folder, around, servers)
+            except (SettingsError, PolicyError) as error:
+                faults.append(fault(folder, name, ("tools", at), str(error)))
+        for target in agent.file.hands_to:
+            _enter(agent, HandOff(agents[target]))
+    faults += _conflicts(folder, agents)
+    if faults:
+        raise SettingsError("\n".join(faults))
+    return agents
+
+
+def _conflicts(folder: Path, agents: Mapping[str, Agent]) -> list[str]:
+    """A call that goes from one agent to another runs tools by their names: one name, one tool."""
+    faults: list[str] = []
+    owners: dict[str, Agent] = {}
+    for agent in agents.values():
+        for name, tool in agent.tools.items():
+            other = owners.setdefault(name, agent)
+            if other is not agent and other.tools[name].spec != tool.spec:
+                told = f"its tool {name} is another one than that of agent {other.name}"
+                faults.append(fault(folder, agent.name, ("tools",), told))
+    return faults
+
+
+def _add(agent: Agent, entry: ToolEntry, folder: Path, around: Surroundings, servers: dict[str, McpServer]) -> None:
+    if entry.python:
+        for tool in load_tools(folder, entry.python).values():
+            _enter(agent, tool.with_policy(replace(tool.policy, **entry.policy)))
+    elif entry.http:
+        around.check(entry.http.url)
+        headers = {name: around.fill(value) for name, value in entry.http.headers.items()}
+        spec = ToolSpec(entry.name or "", entry.description, entry.parameters)
+        http = entry.http
+        tool_of_http = HttpTool(
+            spec,
+            ToolPolicy(**entry.policy),
+            method=http.method,
+            url=http.url,
+            headers=headers,
+            client=lambda: around.client({}),
+        )
+        _enter(agent, tool_of_http)
+    elif entry.mcp:
+        key = entry.mcp.model_dump_json(exclude={"only"})
+        if key not in servers:
+            servers[key] = McpServer(entry.name or "", _way(entry.mcp, folder, around))
+        agent.servers[key] = entry, servers[key]
+
+
+def _way(entry: McpEntry, folder: Path, around: Surroundings) -> Any:
+    if entry.url:
+        around.check(entry.url)
+        headers = {name: around.fill(value) for name, value in entry.headers.items()}
+        return over_http(entry.url, lambda: around.client(headers))
+    environment = {name: around.fill(value) for name, value in entry.environment.items()}
+    # The server's own Python has the SDK; whatever is first on the path may not.
+    command = [sys.executable if word == "python" else word for word in entry.command or ()]
+    return over_pipes(command, str(folder), environment)
+
+
+def _enter(agent: Agent, tool: RunnableTool) -> None:
+    name = tool.spec.name
+    if name in agent.tools:
+        raise SettingsError(f"this agent has a tool {name} already")
+    agent.tools[name] = tool

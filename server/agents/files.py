@@ -1,0 +1,253 @@
+"""Agent files: ``<name>.toml``, one agent each. Whatever is wrong is told with file, line and field."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from server.core.tools import ANY_LANGUAGE
+from server.errors import SettingsError
+
+_NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
+_FUNCTION = r"^[a-zA-Z0-9_-]{1,64}$"
+
+
+def _texts(value: Any) -> Any:
+    return {ANY_LANGUAGE: value} if isinstance(value, str) else value
+
+
+Language = Annotated[str, Field(pattern=r"^([a-z]{2,3})?$")]
+Words = Annotated[str, Field(min_length=1, max_length=2000)]
+Texts = Annotated[dict[Language, Words], BeforeValidator(_texts)]
+"""Words by ISO 639 language; a plain string is for all languages."""
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
+
+
+class HttpEntry(_Table):
+    """An endpoint; ``${name}`` in a header is a secret."""
+
+    method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"] = "GET"
+    url: str = Field(pattern=r"^https?://\S+$")
+    headers: dict[str, str] = {}
+
+
+class McpEntry(_Table):
+    """A server: the URL of streamable HTTP, or the command of a process, started in the agents' folder; ``python`` is
+    the server's own. only: names of its tools; all if not given."""
+
+    url: str | None = Field(default=None, pattern=r"^https?://\S+$")
+    headers: dict[str, str] = {}
+    command: list[str] | None = Field(default=None, min_length=1)
+    environment: dict[str, str] = {}
+    only: list[str] | None = None
+
+    @model_validator(mode="after")
+    def _one_way(self) -> McpEntry:
+        if (self.url is None) == (self.command is None):
+            raise ValueError("give either url or command")
+        return self
+
+
+class ToolEntry(_Table):
+    """A ``[[tools]]`` table: one of python, http and mcp, and how the tool is run (see ToolPolicy)."""
+
+    python: str | None = Field(default=None, pattern=r"^[\w./-]+\.py(:\w+)?$")
+    http: HttpEntry | None = None
+    mcp: McpEntry | None = None
+    name: str | None = Field(default=None, pattern=_FUNCTION)
+    description: str = ""
+    parameters: dict[str, Any] = {"type": "object", "properties": {}}
+    timeout_s: float | None = Field(default=None, gt=0, le=600)
+    on_interrupt: Literal["cancel", "finish"] | None = None
+    safe: bool | None = None
+    result_limit_bytes: int | None = Field(default=None, ge=64, le=1024 * 1024)
+    filler: Texts | None = None
+    second_filler: Texts | None = None
+    slow_after_s: float | None = Field(default=None, gt=0, le=600)
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> ToolEntry:
+        if [self.python, self.http, self.mcp].count(None) != 2:
+            raise ValueError("give exactly one of python, http and mcp")
+        if self.http and not (self.name and self.description):
+            raise ValueError("an http tool needs a name and a description")
+        if self.mcp and not self.name:
+            raise ValueError("an mcp server needs a name")
+        return self
+
+    @property
+    def policy(self) -> dict[str, Any]:
+        """What the file says of how the tool is run, by field of ToolPolicy."""
+        fields = ("timeout_s", "on_interrupt", "safe", "result_limit_bytes", "filler", "second_filler", "slow_after_s")
+        return {name: getattr(self, name) for name in fields if getattr(self, name) is not None}
+
+
+class Limits(_Table):
+    """tool_calls_a_turn, tool_calls_a_session: of server tools; the next ones are refused. turns: of the caller.
+    tokens: read and written by the model. Over one of the last three the script takes over, or the goodbye is said."""
+
+    tool_calls_a_turn: int = Field(default=8, ge=0, le=100)
+    tool_calls_a_session: int = Field(default=200, ge=0, le=10_000)
+    turns: int | None = Field(default=None, ge=1)
+    minutes: float | None = Field(default=None, gt=0)
+    tokens: int | None = Field(default=None, ge=1)
+
+
+class StateEntry(_Table):
+    """A state of a script. say: its sentence. slot: the name under which the caller's next words are kept. expect:
+    what they must hold, as words by the value that is kept ("friday" = ["friday", "freitag"]); anything if not given.
+    next: the state after them; none at the end."""
+
+    say: Texts
+    slot: str | None = Field(default=None, pattern=r"^\w{1,64}$")
+    expect: dict[str, list[str]] = {}
+    next: str | None = None
+
+
+class ScriptEntry(_Table):
+    """What is said when the model cannot go on. failures: of the model in a row, before the script takes over.
+    min_confidence: 0 to 1; a turn whose words the transcriber is less sure of is answered with ``unclear``, the second
+    in a row with the script. start: the first state."""
+
+    failures: int = Field(default=2, ge=1, le=10)
+    min_confidence: float = Field(default=0.0, ge=0, le=1)
+    unclear: Texts = {}
+    start: str
+    states: dict[str, StateEntry] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _states_exist(self) -> ScriptEntry:
+        named = {"start": self.start} | {f"states.{name}.next": state.next for name, state in self.states.items()}
+        for place, name in named.items():
+            if name is not None and name not in self.states:
+                raise ValueError(f"{place} names {name!r}, which is no state of this script")
+        if self.min_confidence and not self.unclear:
+            raise ValueError("min_confidence needs a sentence in unclear")
+        return self
+
+
+class AgentFile(_Table):
+    """One agent. greeting, disclosure: said first, the disclosure before the greeting. voices: by language.
+    description, accepts: what other agents are told of it, and which facts they must hand over with a call (JSON Schema
+    by name). hands_to: agents that it may hand a call to. goodbye: said when a limit is reached and there is no script.
+    """
+
+    instructions: str = Field(min_length=1)
+    language: Language = "en"
+    greeting: Texts = {}
+    disclosure: Texts = {}
+    goodbye: Texts = {}
+    voices: dict[Language, str] = {}
+    description: str = ""
+    accepts: dict[str, dict[str, Any]] = {}
+    hands_to: list[str] = []
+    tools: list[ToolEntry] = []
+    limits: Limits = Limits()
+    script: ScriptEntry | None = None
+
+
+def read_agents(folder: Path) -> dict[str, AgentFile]:
+    """All agents of a folder by name. Raises SettingsError: one line a fault."""
+    if not folder.is_dir():
+        raise SettingsError(f"agents.folder: {folder} is no folder")
+    faults: list[str] = []
+    agents: dict[str, AgentFile] = {}
+    for path in sorted(folder.glob("*.toml")):
+        try:
+            agents[path.stem] = _read(path)
+        except SettingsError as error:
+            faults.append(str(error))
+    for name, agent in agents.items():
+        for at, target in enumerate(agent.hands_to):
+            if target not in agents or target == name:
+                faults.append(fault(folder, name, ("hands_to", at), f"{target!r} is no other agent of this folder"))
+    if faults:
+        raise SettingsError("\n".join(faults))
+    if not agents:
+        raise SettingsError(f"agents.folder: {folder} holds no agent file (name.toml)")
+    return agents
+
+
+def fault(folder: Path, agent: str, place: Sequence[str | int], what: str) -> str:
+    """A line that tells what is wrong, and where in the agent's file."""
+    path = folder / f"{agent}.toml"
+    return _told(path, path.read_text("utf-8"), place, what)
+
+
+def _read(path: Path) -> AgentFile:
+    if not _NAME.fullmatch(path.stem):
+        raise SettingsError(f"{path}: an agent's name is up to 32 lower-case letters, digits, '_' and '-'")
+    try:
+        text = path.read_text("utf-8")
+        values = tomllib.loads(text)
+    except OSError as error:
+        raise SettingsError(f"{path}: cannot be read: {error.strerror or error}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path}: is not valid TOML: {error}") from None
+    try:
+        return AgentFile.model_validate(values)
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_context=False)
+        raise SettingsError("\n".join(_told(path, text, one["loc"], one["msg"]) for one in found)) from None
+
+
+def _told(path: Path, text: str, place: Sequence[str | int], what: str) -> str:
+    field = ".".join(str(part) for part in place)
+    what = what.removeprefix("Value error, ")
+    return f"{path}:{line_of(text, place)}: {field + ': ' if field else ''}{what[:1].lower()}{what[1:]}"
+
+
+_HEADER = re.compile(r"\s*(\[\[?)\s*([^\]]+?)\s*\]")
+_KEY = re.compile(r"\s*((?:[\w-]+|\"[^\"]*\")(?:\s*\.\s*(?:[\w-]+|\"[^\"]*\"))*)\s*=")
+
+
+def line_of(text: str, place: Sequence[str | int]) -> int:
+    """The line (from 1) of a TOML text on which the field at this place is written, else that of the nearest table
+    around it. Fields inside an inline table or array have the line of its key."""
+    best, line_found = 0, 1
+    counts: dict[tuple[str | int, ...], int] = {}
+    table: tuple[str | int, ...] = ()
+    fence = ""
+    for number, line in enumerate(text.splitlines(), 1):
+        if fence:
+            fence = "" if fence in line else fence
+            continue
+        path: tuple[str | int, ...] = ()
+        if header := _HEADER.match(line):
+            table = path = _enter(_keys(header[2]), header[1] == "[[", counts)
+        elif key := _KEY.match(line):
+            path = table + _keys(key[1])
+        fence = next((mark for mark in ('"""', "'''") if line.count(mark) == 1), "")
+        shared = min(len(path), len(place))
+        if shared > best and tuple(place[:shared]) == path[:shared]:
+            best, line_found = shared, number
+    return line_found
+
+
+def _keys(dotted: str) -> tuple[str | int, ...]:
+    return tuple(part.strip().strip('"') for part in re.findall(r'"[^"]*"|[^.]+', dotted))
+
+
+def _enter(keys: tuple[str | int, ...], array: bool, counts: dict[tuple[str | int, ...], int]) -> tuple[str | int, ...]:
+    """The path of a table's header, with the positions in arrays of tables."""
+    path: tuple[str | int, ...] = ()
+    for at, key in enumerate(keys):
+        path += (key,)
+        if array and at == len(keys) - 1:
+            counts[path] = counts.get(path, -1) + 1
+        if path in counts:
+            path += (counts[path],)
+    return path
+
+
+def in_order(texts: Mapping[str, str], language: str | None) -> str:
+    """The text for a language, else that for all, else the first."""
+    return texts.get(language or ANY_LANGUAGE) or texts.get(ANY_LANGUAGE) or next(iter(texts.values()), "")

@@ -1,0 +1,142 @@
+"""All agents of a server: read from a folder, read again when a file has changed, cast for one session at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from models.base import ChatModel, Synthesizer, Transcriber, VoiceActivityDetector
+from server.agents.agent import Agent, Surroundings, assemble
+from server.agents.files import read_agents
+from server.agents.hearing import Heard, NotingTranscriber
+from server.agents.limited_model import LimitedModel
+from server.agents.mcp_tools import McpServer
+from server.core.events import SessionConfig
+from server.errors import SettingsError
+from server.runtime.runner import Engines
+from server.runtime.tools import CallLedger, RunnableTool, SharedState, Toolbox
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class SessionEngines:
+    """See Engines: as one session of an agent has them."""
+
+    vad: VoiceActivityDetector
+    stt: Transcriber
+    llm: ChatModel
+    tts: Synthesizer
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """An agent, cast for one session: what the session starts with, and what it says first ("" for nothing)."""
+
+    config: SessionConfig
+    engines: Engines
+    toolbox: Toolbox
+    opening: str
+
+
+class Agents:
+    """ledger: of all tool calls. state: makes the shared state of a session, given its id and its agent's name.
+
+    Raises SettingsError, a line for each fault, when there is anything wrong with the folder now. Later faults are
+    logged, and the agents stay as they were.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        around: Surroundings,
+        ledger: CallLedger,
+        state: Callable[[str, str], SharedState],
+    ) -> None:
+        self._folder = folder.expanduser().resolve()
+        self._around = around
+        self._ledger = ledger
+        self._state = state
+        self._servers: dict[str, McpServer] = {}
+        self._connecting: set[asyncio.Task[None]] = set()
+        self._seen = self._fingerprint()
+        self._agents = self._read()
+
+    def names(self) -> tuple[str, ...]:
+        """Those that can be asked for now."""
+        self._refresh()
+        return tuple(self._agents)
+
+    async def connect(self) -> None:
+        """Reach the MCP servers that have not been reached yet."""
+        for agent in self._agents.values():
+            await agent.connect()
+
+    def cast(self, name: str, base: SessionConfig, engines: Engines, session_id: str, scope: str = "") -> Role | None:
+        """The agent for a new session, as its files are now; None if there is none of this name.
+
+        scope: whose deeds count as the same, if that is more than this session: a caller's number.
+        """
+        self._refresh()
+        agent = self._agents.get(name)
+        if agent is None:
+            return None
+        heard = Heard()
+        state = self._state(session_id, name)
+        model = LimitedModel(engines.llm, agent.file, state, heard)
+        own = SessionEngines(engines.vad, NotingTranscriber(engines.stt, heard), model, engines.tts)
+        toolbox = Toolbox(dict(self._reachable(agent)), self._ledger, state, scope, name)
+        return Role(agent.config(base), own, toolbox, agent.opening)
+
+    async def close(self) -> None:
+        """End all connections."""
+        for task in self._connecting:
+            task.cancel()
+        await asyncio.gather(*self._connecting, return_exceptions=True)
+        for server in self._servers.values():
+            await server.close()
+
+    def _reachable(self, agent: Agent) -> Iterator[tuple[str, RunnableTool]]:
+        """All tools that a session which begins with this agent may come to."""
+        found, waiting = {agent.name}, [agent]
+        while waiting:
+            one = waiting.pop()
+            yield from one.tools.items()
+            further = set(one.file.hands_to) - found
+            found |= further
+            waiting += [self._agents[name] for name in further]
+
+    def _refresh(self) -> None:
+        seen = self._fingerprint()
+        if seen != self._seen:
+            self._seen = seen
+            try:
+                self._agents = self._read()
+            except SettingsError as error:
+                _log.error("the agents stay as they were", extra={"error": str(error)})
+            else:
+                _log.info("agents read again", extra={"agents": " ".join(self._agents)})
+        if any(agent.servers for agent in self._agents.values()) and not self._connecting:
+            self._connect_beside()
+
+    def _connect_beside(self) -> None:
+        task = asyncio.get_running_loop().create_task(self.connect())
+        self._connecting.add(task)
+        task.add_done_callback(self._connecting.discard)
+
+    def _read(self) -> Mapping[str, Agent]:
+        return assemble(self._folder, read_agents(self._folder), self._around, self._servers)
+
+    def _fingerprint(self) -> tuple[tuple[str, int, int], ...]:
+        """Changes with every edit of an agent or of its tools."""
+        found = []
+        for path in sorted((*self._folder.glob("*.toml"), *self._folder.glob("*.py"))):
+            try:
+                stat = path.stat()
+            except OSError:
+                continue
+            found.append((path.name, stat.st_mtime_ns, stat.st_size))
+        return tuple(found)
