@@ -350,7 +350,8 @@ class Runner:
     # --------------------------------------------------------------------------------------- speaking
 
     def _start(self, generation: e.Generation, *, prepared: bool) -> None:
-        self._warming.stop()
+        if generation.script is None:
+            self._warming.stop()
         work = Work(generation)
         if not prepared:
             work.adopted.set()

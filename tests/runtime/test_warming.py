@@ -102,3 +102,13 @@ async def test_an_answer_does_not_wait_for_it_and_the_end_of_the_call_ends_it():
         await runner.receive(e.UpdateSession(None, {"instructions": "You are Bert."}))
         await chat.warmed.get()
     assert chat.given_up == 2
+
+
+async def test_a_greeting_that_no_model_is_asked_for_leaves_it_alone():
+    chat = Reader(stuck=True)
+    async with call(chat, CONFIG) as (runner, client):
+        await chat.warmed.get()
+        await runner.receive(e.Say("Good morning."))
+        await client.until(e.ResponseDone)
+        assert chat.given_up == 0
+    assert chat.requests == []
