@@ -64,6 +64,7 @@ class Load:
 
     def hear(self, answer: Answer, hold: float) -> None:
         if answer.voice_to_voice is None:
+            _status.print(f"lost: no sound in the answer to {answer.question!r}")
             self.lost += 1
             return
         self.beyond.append(answer.voice_to_voice - hold)
@@ -148,10 +149,10 @@ def _at_speed(speed: float) -> dict[str, object]:
     return {"type": "realtime", "audio": {"output": {"speed": speed}}}
 
 
-def turns_of(number: int, turns: int, questions: Sequence[Question]) -> list[Turn]:
-    """What caller ``number`` asks."""
+def turns_of(number: int, turns: int, questions: Sequence[Question], fastest: float) -> list[Turn]:
+    """What caller ``number`` asks. fastest: speed of the answers, but for a little."""
     places = range(number * turns, (number + 1) * turns)
-    return [(questions[place % len(questions)], 1 + place / 10_000) for place in places]
+    return [(questions[place % len(questions)], fastest - place / 10_000) for place in places]
 
 
 async def measure(servers: Sequence[Server], questions: Sequence[Question], turns: int, together: bool) -> Load:
@@ -168,7 +169,7 @@ async def measure(servers: Sequence[Server], questions: Sequence[Question], turn
             progress.add_task("talking", total=len(servers) * turns)
             async with asyncio.TaskGroup() as group:
                 for number, caller in enumerate(callers):
-                    mine = turns_of(number, turns, questions)
+                    mine = turns_of(number, turns, questions, 1.1 if together else 1.0)
                     group.create_task(converse(caller, mine, rhythm, load, progress))
         load.wall_s = time.monotonic() - before
         load.clients_s = time.process_time() - own
@@ -202,8 +203,8 @@ class Calls:
 
 HEAD = (
     "| callers | setup | rhythm | answers | lost | beyond the hold p50 | p95 | transcript p95 | first token p95 "
-    "| first audio p95 | CPU a turn | server cores | event loop / models / speech | machine busy | memory |\n"
-    "|" + " --- |" * 15
+    "| first audio p95 | CPU a turn | server cores | event loop / models / speech | callers' own | machine busy "
+    "| memory |\n|" + " --- |" * 16
 )
 
 
@@ -217,7 +218,7 @@ def row(callers: int, setup: str, together: bool, load: Load) -> str:
     spent = sum(load.parts.values())
     cells += [f"{spent / turns:.2f} s", f"{spent / load.wall_s:.2f}"]
     cells.append(" / ".join(f"{max(0.0, part) / load.wall_s:.2f}" for part in load.parts.values()))
-    cells += [f"{load.busy:.0%}", f"{load.memory_mb:.0f} MB"]
+    cells += [f"{load.clients_s / load.wall_s:.2f}", f"{load.busy:.0%}", f"{load.memory_mb:.0f} MB"]
     return "| " + " | ".join(cells) + " |"
 
 
@@ -227,8 +228,10 @@ async def main(arguments: argparse.Namespace) -> None:
     _console.print(f"Machine: {machine()}.{load_now} {time.strftime('%Y-%m-%d')}. Milliseconds.\n", soft_wrap=True)
     _console.print(HEAD, soft_wrap=True)
     for callers in arguments.callers:
-        for name in arguments.setups:
-            setup = SETUPS[name]
+        for setup in (SETUPS[name] for name in arguments.setups):
+            if setup == COPIES and callers > arguments.most_copies:
+                _status.print(f"{callers} copies are more than --most-copies allows")
+                continue
             with running(setup, callers, arguments.profile) as servers:
                 for together in (False, True):
                     load = await measure(servers, questions, arguments.turns, together)
@@ -237,7 +240,8 @@ async def main(arguments: argparse.Namespace) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--callers", type=int, nargs="+", default=[1, 4, 8, 16], help="how many at once, in turn")
+    parser.add_argument("--callers", type=int, nargs="+", default=[1, 16, 48], help="how many at once, in turn")
+    parser.add_argument("--most-copies", type=int, default=16, help="servers side by side, of 230 MB each")
     parser.add_argument("--turns", type=int, default=4, help="questions of each caller")
     parser.add_argument("--setups", nargs="+", choices=SETUPS, default=list(SETUPS))
     parser.add_argument("--profile", default="tiny", help="models to run")
