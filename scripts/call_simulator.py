@@ -29,7 +29,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--over", type=Path, metavar="WAV", help="spoken over the last answer")
     parser.add_argument("--keys", default="", help="typed before anything is said")
     parser.add_argument("--url", default="http://127.0.0.1:8080", help="where the server is")
-    parser.add_argument("--public-url", default="https://voice.example.org", help="the server's twilio.public_url")
+    parser.add_argument("--public-url", default="https://voice.example.org", help="the server's phone.public_url")
     parser.add_argument("--token", required=True, help="the server's twilio.auth_token")
     parser.add_argument("--calls", type=int, default=1, help="so many at once")
     parser.add_argument("--loss", type=float, default=0.0, help="share of the caller's frames that are lost")

@@ -128,12 +128,12 @@ def build(
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         beside = [asyncio.create_task(warm()), asyncio.create_task(remember())]
-        yield
-        for task in beside:
-            task.cancel()
-        usage.write(access.used)
-        admission.draining = True
-        await calls.close()
+        async with phones.running(calls, settings):
+            yield
+            for task in beside:
+                task.cancel()
+            usage.write(access.used)
+            admission.draining = True
         if stage:
             await stage.close()
         for engine in (engines.vad, engines.stt, engines.llm, engines.tts):

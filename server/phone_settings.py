@@ -10,6 +10,15 @@ from server.settings_group import Group
 class PhoneSettings(Group):
     """Calls over any carrier."""
 
+    public_url: str = Field(
+        default="",
+        pattern=r"^(https?://[^\s?#]*[^\s?#/])?$",
+        description="Where carriers reach this server, as `https://host[:port][/path]`.",
+    )
+    token: SecretStr = Field(
+        default=SecretStr(""),
+        description="Shown by carriers that sign nothing (Vonage, Plivo, Telnyx, Asterisk); empty closes their doors.",
+    )
     greeting: str = Field(default="", description="What a call begins with; empty for the language's own.")
     silence_s: float = Field(
         default=10, ge=2, le=600, description="A caller who says nothing for so long is asked; the third time it ends."
@@ -23,14 +32,19 @@ class PhoneSettings(Group):
     )
 
 
+class AsteriskSettings(Group):
+    """Asterisk on the same machine or in the same network."""
+
+    audiosocket: str = Field(
+        default="",
+        pattern=r"^(\S+:\d{1,5})?$",
+        description="Address for AudioSocket connections, as `host:port`; empty for none.",
+    )
+
+
 class TwilioSettings(Group):
     """The door for Twilio; closed without an auth token."""
 
-    public_url: str = Field(
-        default="",
-        pattern=r"^(https?://[^\s?#]*[^\s?#/])?$",
-        description="Where Twilio reaches this server, as `https://host[:port][/path]`.",
-    )
     auth_token: SecretStr = Field(default=SecretStr(""), description="The account's, which signs its requests.")
     shared_key: SecretStr = Field(
         default=SecretStr(""), description="Shared key for SHA-256 signatures, as `id:secret`."

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ipaddress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 
 from fastapi import FastAPI
@@ -10,11 +13,20 @@ from server.errors import SettingsError
 from server.runtime.admission import Admission
 from server.runtime.runner import Engines
 from server.settings import Settings
-from server.transports import twilio
+from server.transports import asterisk, phone_routes, plivo, telnyx, twilio, vonage
 from server.transports.base import DoorSettings, SessionObserver
 from server.transports.calls import Calls
 from server.transports.manners import Manners, phrases
+from server.transports.phone_routes import Carrier
 from server.transports.twilio_signature import Validator
+
+_WITH_TOKEN = {
+    "vonage": Carrier(vonage.VonageCodec, vonage.answer, vonage.hang_up),
+    "plivo": Carrier(plivo.PlivoCodec, plivo.answer, plivo.hang_up),
+    "telnyx": Carrier(telnyx.TelnyxCodec, telnyx.answer, telnyx.hang_up),
+    "asterisk": Carrier(asterisk.WebSocketChannelCodec),
+}
+_MIN_TOKEN = 16
 
 
 def open_doors(
@@ -34,19 +46,50 @@ def open_doors(
     # Half a second of talking over each other is lived with on a screen, not on a phone.
     door = replace(door, policy=replace(door.policy, interrupt_ms=phone.interrupt_ms))
     calls = Calls(engines, door, manners, admission, observer)
-    token = settings.twilio.auth_token.get_secret_value()
+    words = phrases(door.config.language)
+    auth_token, token = settings.twilio.auth_token.get_secret_value(), phone.token.get_secret_value()
+    if auth_token:
+        if not phone.public_url:
+            raise SettingsError("twilio.auth_token is set, but phone.public_url is not: signatures cover that URL")
+        validator = Validator(auth_token, _shared_keys(settings.twilio.shared_key.get_secret_value()))
+        app.include_router(twilio.router(calls, twilio.TwilioSettings(phone.public_url, validator), words))
     if token:
-        if not settings.twilio.public_url:
-            raise SettingsError(
-                "twilio.auth_token is set, but twilio.public_url is not: signatures cover the URL that Twilio was given"
-            )
-        validator = Validator(token, _shared_keys(settings.twilio.shared_key.get_secret_value()))
-        app.include_router(
-            twilio.router(
-                calls, twilio.TwilioSettings(settings.twilio.public_url, validator), phrases(door.config.language)
-            )
-        )
+        if len(token) < _MIN_TOKEN or not phone.public_url:
+            raise SettingsError(f"phone.token needs {_MIN_TOKEN} characters or more, and phone.public_url beside it")
+        for name, carrier in _WITH_TOKEN.items():
+            app.include_router(phone_routes.router(name, carrier, calls, phone.public_url, token, words))
+    _audiosocket(settings)
     return calls
+
+
+@asynccontextmanager
+async def running(calls: Calls, settings: Settings) -> AsyncIterator[None]:
+    """AudioSocket connections are taken as long as this lasts; then all calls end."""
+    where = _audiosocket(settings)
+    listener = None if where is None else await asterisk.listen(calls, *where)
+    try:
+        yield
+    finally:
+        if listener is not None:
+            listener.close()
+        await calls.close()
+
+
+def _audiosocket(settings: Settings) -> tuple[str, int] | None:
+    """Host and port. Raises SettingsError for an address that others can reach: AudioSocket knows no secrets."""
+    host, _, port = settings.asterisk.audiosocket.rpartition(":")
+    if not port:
+        return None
+    try:
+        own = ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        own = host == "localhost"
+    if not own and not settings.auth.allow_open:
+        raise SettingsError(
+            f"asterisk.audiosocket {settings.asterisk.audiosocket} can be reached from other machines, and AudioSocket"
+            " has no keys: take 127.0.0.1, or let everybody in with auth.allow_open = true"
+        )
+    return host.strip("[]"), int(port)
 
 
 def _shared_keys(text: str) -> dict[str, str]:

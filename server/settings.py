@@ -28,7 +28,7 @@ from pydantic_settings import SettingsError as SourceError
 
 from server.agent_settings import AgentsSettings, EgressSettings, StoreSettings
 from server.errors import SettingsError
-from server.phone_settings import PhoneSettings, TwilioSettings
+from server.phone_settings import AsteriskSettings, PhoneSettings, TwilioSettings
 from server.settings_group import Group as _Group
 
 PREFIX = "KAMMERTON_"
@@ -36,7 +36,7 @@ CONFIG_VARIABLE = "KAMMERTON_CONFIG"
 DEFAULT = "default"
 
 _MIN_KEY = 16
-_SECRET = {"auth.key", "twilio.auth_token", "twilio.shared_key"}
+_SECRET = {"auth.key", "phone.token", "twilio.auth_token", "twilio.shared_key"}
 """Settings whose value is never shown."""
 
 _PASSWORD = re.compile(r"(://[^:/@]*):[^@]*@")
@@ -231,6 +231,7 @@ class Settings(BaseSettings):
     tls: TlsSettings = TlsSettings()
     phone: PhoneSettings = PhoneSettings()
     twilio: TwilioSettings = TwilioSettings()
+    asterisk: AsteriskSettings = AsteriskSettings()
     turns: TurnSettings = TurnSettings()
     agent: AgentSettings = AgentSettings()
     apology: ApologySettings = ApologySettings()

@@ -26,6 +26,7 @@ from server.transports.carrier import (
     RefusedMessage,
 )
 from server.transports.manners import Manners
+from server.transports.reordering import Reordering
 
 _log = logging.getLogger(__name__)
 
@@ -154,6 +155,7 @@ async def _start(events: AsyncGenerator[LineEvent, None]) -> LineStarted:
 async def _events(leg: Leg) -> AsyncGenerator[LineEvent, None]:
     """What the carrier says, without what it should not have said."""
     refused = 0
+    order = Reordering()
     async for frame in leg.frames():
         try:
             if len(frame) > MAX_MESSAGE:
@@ -169,5 +171,7 @@ async def _events(leg: Leg) -> AsyncGenerator[LineEvent, None]:
                 yield LineStopped()
                 return
             continue
-        if event is not None:
-            yield event
+        if event is None:
+            continue
+        for ready in (event,) if leg.codec.ordered else order.push(event):
+            yield ready

@@ -116,10 +116,12 @@ class LineStarted:
 
 @dataclass(frozen=True, slots=True)
 class LineAudio:
-    """The caller's sound. at_ms: where in the stream it belongs, None where the carrier does not say."""
+    """The caller's sound. at_ms: where in the stream it belongs, None where the carrier does not say. number: of the
+    frame, where frames may overtake each other."""
 
     audio: bytes
     at_ms: int | None = None
+    number: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +159,8 @@ class CarrierCodec(Protocol):
     """The longest piece of sound in one message."""
     marks: bool
     """Whether the carrier says what it has played."""
+    ordered: bool
+    """Whether frames of sound come in their order."""
     resumes: bool
     """Whether a call outlives its media connection. Where not, the end of one is the end of the other."""
 

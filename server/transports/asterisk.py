@@ -1,0 +1,179 @@
+"""Asterisk's two ways of handing a call's sound to a program: its WebSocket channel, and AudioSocket over TCP.
+
+Source: Asterisk's documentation of chan_websocket (JSON control messages) and of AudioSocket.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+from collections.abc import AsyncIterator
+from typing import Any
+
+from server.transports import carrier
+from server.transports.calls import Caller, Calls
+from server.transports.carrier import LineAudio, LineEvent, LineFormat, LineMark, LineStarted, LineStopped
+
+_log = logging.getLogger(__name__)
+
+_FORMATS = {"slin": ("l16", 8_000), "slin24": ("l16", 24_000)}
+
+
+class WebSocketChannelCodec:
+    """See ``CarrierCodec``. Binary frames are sound in the channel's own format, text frames are JSON."""
+
+    name = "asterisk"
+    lead_ms = 300
+    piece_ms = 100
+    marks = True
+    resumes = False
+    ordered = True
+
+    def __init__(self) -> None:
+        self._line: LineFormat | None = None
+
+    def decode(self, frame: carrier.Frame) -> LineEvent | None:
+        """See ``CarrierCodec``."""
+        if isinstance(frame, bytes):
+            if self._line is None or len(frame) % self._line.width:
+                raise carrier.RefusedMessage("sound that is not whole samples, or before MEDIA_START")
+            return LineAudio(frame)
+        if not frame.startswith("{"):
+            raise carrier.RefusedCall("control messages in plain text; have them in JSON with Dial option f(json)")
+        message = carrier.parse(frame)
+        match message.get("event"):
+            case "MEDIA_START":
+                return self._start(message)
+            case "DTMF_END":
+                return carrier.key(message)
+            case "MEDIA_MARK_PROCESSED":
+                return LineMark(carrier.text(message, "correlation_id"))
+            case _:
+                return None  # the state of a queue that is kept short anyway
+
+    def _start(self, message: dict[str, Any]) -> LineStarted:
+        if self._line is not None:
+            raise carrier.RefusedMessage("a second MEDIA_START")
+        name = carrier.text(message, "format")
+        self._line = LineFormat(*_FORMATS.get(name, (name, 8_000)))
+        connection = carrier.text(message, "connection_id")
+        call = message.get("channel_id")
+        parameters = carrier.strings(message.get("channel_variables"))
+        return LineStarted(call if isinstance(call, str) and call else connection, connection, self._line, parameters)
+
+    def audio(self, samples: bytes) -> carrier.Frame:
+        """See ``CarrierCodec``."""
+        return samples
+
+    def mark(self, name: str) -> carrier.Frame | None:
+        """See ``CarrierCodec``."""
+        return carrier.dumps({"command": "MARK_MEDIA", "correlation_id": name})
+
+    def clear(self) -> carrier.Frame | None:
+        """See ``CarrierCodec``."""
+        return carrier.dumps({"command": "FLUSH_MEDIA"})
+
+
+HANG_UP, CALL_ID, KEY, SOUND, ERROR = 0x00, 0x01, 0x03, 0x10, 0xFF
+_HEADER = 3
+
+
+def packet(kind: int, payload: bytes = b"") -> bytes:
+    """One AudioSocket message: type, length, payload."""
+    return bytes((kind,)) + len(payload).to_bytes(2, "big") + payload
+
+
+class AudioSocketCodec:
+    """See ``CarrierCodec``. A frame is one whole message. There is no mark, and nothing to throw sound away
+    with: what is not to be heard must not have been sent, so little is sent ahead."""
+
+    name = "audiosocket"
+    lead_ms = 40
+    piece_ms = carrier.FRAME_MS
+    marks = False
+    resumes = False
+    ordered = True
+
+    def __init__(self) -> None:
+        self._started = False
+
+    def decode(self, frame: carrier.Frame) -> LineEvent | None:
+        """See ``CarrierCodec``."""
+        if isinstance(frame, str) or len(frame) < _HEADER or len(frame) != _HEADER + int.from_bytes(frame[1:3], "big"):
+            raise carrier.RefusedMessage("no whole AudioSocket message")
+        kind, payload = frame[0], frame[_HEADER:]
+        if (kind == CALL_ID) is self._started and kind not in (HANG_UP, ERROR):
+            raise carrier.RefusedMessage("the call's id comes once, and first")
+        match kind:
+            case 0x01:
+                if len(payload) != 16:
+                    raise carrier.RefusedMessage("an id that is not 16 bytes long")
+                self._started = True
+                call = str(uuid.UUID(bytes=payload))
+                return LineStarted(call, call, LineFormat("l16", 8_000))
+            case 0x03:
+                return carrier.key({"digit": payload.decode("ascii", "replace")})
+            case 0x10:
+                if len(payload) % 2:
+                    raise carrier.RefusedMessage("sound that is not whole samples")
+                return LineAudio(payload)
+            case 0x00 | 0xFF:
+                return LineStopped()
+            case _:
+                raise carrier.RefusedMessage(f"type {kind:#04x} is none of 0x00, 0x01, 0x03, 0x10, 0xff")
+
+    def audio(self, samples: bytes) -> carrier.Frame:
+        """See ``CarrierCodec``."""
+        return packet(SOUND, samples)
+
+    def mark(self, name: str) -> carrier.Frame | None:
+        """See ``CarrierCodec``."""
+        return None
+
+    def clear(self) -> carrier.Frame | None:
+        """See ``CarrierCodec``."""
+        return None
+
+
+class _TcpLeg:
+    """See ``Leg``."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader, self._writer = reader, writer
+        self.codec = AudioSocketCodec()
+
+    async def frames(self) -> AsyncIterator[carrier.Frame]:
+        """See ``Leg``."""
+        try:
+            while True:
+                header = await self._reader.readexactly(_HEADER)
+                yield header + await self._reader.readexactly(int.from_bytes(header[1:3], "big"))
+        except (asyncio.IncompleteReadError, ConnectionError):
+            return
+
+    async def send(self, frame: carrier.Frame) -> None:
+        """See ``Leg``."""
+        try:
+            self._writer.write(frame if isinstance(frame, bytes) else frame.encode())
+            await self._writer.drain()
+        except ConnectionError:
+            _log.debug("Asterisk had left already")
+
+    async def close(self) -> None:
+        """See ``Leg``. Asterisk hangs up."""
+        if not self._writer.is_closing():
+            await self.send(packet(HANG_UP))
+            self._writer.close()
+
+
+async def listen(calls: Calls, host: str, port: int) -> asyncio.Server:
+    """Take AudioSocket connections. Raises OSError."""
+
+    async def anybody(_: LineStarted) -> Caller:
+        return Caller()
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await calls.answer(_TcpLeg(reader, writer), anybody)
+
+    return await asyncio.start_server(connected, host, port)

@@ -1,0 +1,48 @@
+"""What tests of calls have in common: what is said on a line, and what a caller has understood."""
+
+from __future__ import annotations
+
+import io
+
+import httpx2
+
+from models.audio import Pcm16, write_wav
+from scripts.phone_line.caller import begun_after, quiet_after
+from scripts.phone_line.line import Line
+from scripts.phone_line.measure import speech_bounds, stopped_after_ms
+from tests.e2e.conftest import Server
+from tests.models.speech import speak
+
+RATE = 8_000
+
+
+async def ask(line: Line, text: str) -> Pcm16:
+    """Say it, and hear the whole answer."""
+    speech = speak(text, rate=RATE)
+    end = line.say(speech, RATE) + speech_bounds(speech)[1]
+    await line.after(end)
+    await quiet_after(line, end)
+    return line.recording.heard_pcm[end:]
+
+
+async def speak_over_the_answer(line: Line) -> tuple[float | None, float]:
+    """Milliseconds that the voice went on when spoken over, and how long what was said over it took."""
+    question, over = speak("Tell me a story.", rate=RATE), speak("Stop please.", rate=RATE)
+    end = line.say(question, RATE) + speech_bounds(question)[1]
+    await line.after(end)
+    await begun_after(line, end)
+    await line.after(line.samples + RATE // 2)
+    begins = line.say(over, RATE) + speech_bounds(over)[0]
+    await line.after(begins + RATE)
+    return stopped_after_ms(line.recording.heard_pcm, begins, RATE), len(over) * 1000 / RATE
+
+
+async def understood(server: Server, pcm: Pcm16) -> set[str]:
+    """The words that a transcriber makes of it."""
+    file = io.BytesIO()
+    write_wav(file, pcm, RATE)
+    async with httpx2.AsyncClient(base_url=server.base_url, timeout=60) as client:
+        answer = await client.post(
+            "/v1/audio/transcriptions", data={"model": "kammerton"}, files={"file": ("heard.wav", file.getvalue())}
+        )
+    return {word.strip(".,!?") for word in str(answer.json()["text"]).lower().split()}
