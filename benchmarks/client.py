@@ -87,6 +87,15 @@ class Caller:
             events.append(self._events.get_nowait()[1])
         return [event for event in events if event["type"] == kind]
 
+    def arrivals(self, kind: str) -> list[float]:
+        """At which second of the call events of this type came in; all others are dropped."""
+        arrived = []
+        while not self._events.empty():
+            moment, event = self._events.get_nowait()
+            if event["type"] == kind:
+                arrived.append(moment - self._started)
+        return arrived
+
     async def send(self, event: dict[str, Any]) -> None:
         await self._socket.send(json.dumps(event))
 

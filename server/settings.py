@@ -124,7 +124,13 @@ class TurnSettings(_Group):
         default=3, ge=0, le=20, description="Answers prepared and thrown away in one turn before waiting for its end."
     )
     interrupt_ms: int = Field(
-        default=160, ge=64, le=2000, description="Speech that it takes to stop an answer, in ms; less is a cough."
+        default=160, ge=64, le=2000, description="Speech that it takes to stop an answer, in ms; less is a click."
+    )
+    interrupt_words: int = Field(
+        default=1,
+        ge=0,
+        le=10,
+        description="Words that it takes to stop an answer, `mm-hm` and the like not counted; 0: any speech does.",
     )
 
 

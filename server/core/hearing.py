@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from server.core import events as e
+from server.core.backchannel import meant_so_far, meant_words
 from server.core.conversation import with_text
 from server.core.endpointing import hold_ms
 from server.core.responses import Responses
@@ -13,6 +14,8 @@ from server.core.turns import TurnEvent, TurnPolicy, Turns, TurnState
 
 _SAMPLES_PER_MS = e.INPUT_RATE // 1000
 _MIN_COMMIT_MS = 100
+_PROBE_WAIT = 480 * _SAMPLES_PER_MS
+"""A transcriber that says nothing about speech over an answer for so long is too slow to be asked: that is meant."""
 _MAX_TURN = 15 * 60 * e.INPUT_RATE
 """A turn that goes on for longer (music, an open line) is taken as it is, so that its audio cannot grow for ever."""
 
@@ -22,7 +25,9 @@ class _Turn:
     """A caller's turn from its first sample until its transcript is final.
 
     revision: rises when speech resumes, so that transcripts asked for before are stale. asked: a transcript of this
-    revision is under way or there. shown: what the client has seen of it.
+    revision is under way or there. shown: what the client has seen of it. opened: where in the input it was noticed.
+    tentative: said over an answer, and nobody knows yet whether there are words in it; the client has not heard of it.
+    probed: what the transcriber has said about it last, None for nothing.
     """
 
     item_id: str
@@ -32,6 +37,9 @@ class _Turn:
     pauses: int = 0
     asked: bool = False
     shown: str = ""
+    opened: int = 0
+    tentative: bool = False
+    probed: str | None = None
     transcript: e.TranscriptFinal | None = None
 
 
@@ -53,6 +61,11 @@ class Hearing:
         return self._turns.state is TurnState.SETTLING
 
     @property
+    def probing(self) -> bool:
+        """Whether somebody speaks over an answer, so that it is urgent what is said."""
+        return self._turn is not None and self._turn.tentative
+
+    @property
     def idle(self) -> bool:
         """Whether no turn is under way."""
         return self._turn is None
@@ -64,7 +77,9 @@ class Hearing:
         self._state.advance(fact.position)
         if self._turn is not None:
             self._turns.end(fact.position)
-            return [*self._responses.discard(), *self._commit(self._turn, fact.position, self._turns.speech_end)]
+            meant = self._confirm(self._turn)
+            committed = self._commit(self._turn, fact.position, self._turns.speech_end)
+            return [*meant, *self._responses.discard(), *committed]
         buffered_ms = (fact.position - self._buffer_start) / _SAMPLES_PER_MS
         if buffered_ms < _MIN_COMMIT_MS:
             message = (
@@ -113,7 +128,15 @@ class Hearing:
         if change is TurnEvent.PAUSED:
             # A hold as short as the soft end is over in the same frame.
             outputs += self._changed(self._turns.clock(fact.position, detection), fact.position)
-        return outputs
+        return [*outputs, *self._overdue(fact.position)]
+
+    def _overdue(self, position: int) -> list[e.Output]:
+        """Nobody speaks any more whom the caller could interrupt, or what he says will be known too late."""
+        turn = self._turn
+        if turn is None or not turn.tentative or self.settling:
+            return []
+        late = turn.probed is None and position - turn.opened >= _PROBE_WAIT
+        return self._confirm(turn) if late or not self._responses.audible else []
 
     def clock(self, fact: e.InputClock) -> list[e.Output]:
         self._state.advance(fact.position)
@@ -124,7 +147,7 @@ class Hearing:
         if change is None:
             return []
         if change is TurnEvent.STARTED:
-            return self._started()
+            return self._started(position)
         turn = self._turn
         assert turn is not None
         if change is TurnEvent.RESUMED:
@@ -133,27 +156,46 @@ class Hearing:
             return self._responses.discard()
         if change is TurnEvent.PAUSED:
             return self._paused(turn, position)
+        if self._passes(turn):
+            self._turn = None
+            return [*self._responses.discard(), e.DropUtterance(turn.item_id)]
+        meant = self._confirm(turn)
         detection = self._state.config.turn_detection
         if detection is not None and detection.create_response:
             self._state.due.add(turn.item_id)
         stopped = e.SpeechStopped(turn.item_id, position // _SAMPLES_PER_MS)
-        return [stopped, *self._commit(turn, position, self._turns.speech_end)]
+        return [*meant, stopped, *self._commit(turn, position, self._turns.speech_end)]
 
-    def _started(self) -> list[e.Output]:
-        turn = self._turn = _Turn(self._state.new_id("item"), self._turns.start)
-        outputs: list[e.Output] = [
-            e.SpeechStarted(turn.item_id, turn.start // _SAMPLES_PER_MS),
-            e.OpenUtterance(turn.item_id, turn.start),
-        ]
+    def _started(self, position: int) -> list[e.Output]:
+        detection = self._state.config.turn_detection
+        interrupts = detection is not None and detection.interrupt_response and self._responses.audible
+        tentative = interrupts and self._policy.interrupt_words > 0
+        turn = self._turn = _Turn(self._state.new_id("item"), self._turns.start, opened=position, tentative=True)
+        opened = e.OpenUtterance(turn.item_id, turn.start)
+        return [opened] if tentative else [*self._confirm(turn, opened)]
+
+    def _confirm(self, turn: _Turn, *opened: e.Output) -> list[e.Output]:
+        """It is meant: the client learns of it, and the answer ends."""
+        if not turn.tentative:
+            return []
+        turn.tentative = False
+        outputs: list[e.Output] = [e.SpeechStarted(turn.item_id, turn.start // _SAMPLES_PER_MS), *opened]
         detection = self._state.config.turn_detection
         if detection is not None and detection.interrupt_response:
             outputs += self._responses.barge_in()
         return outputs
 
+    def _passes(self, turn: _Turn) -> bool:
+        """What was said over the answer held no words that take the floor: the answer goes on as if it had not been.
+        Where the answer has ended meanwhile, "yes" may well be the reply to it."""
+        if not turn.tentative or turn.transcript is None:
+            return False
+        return self._responses.audible or not turn.transcript.text
+
     def _paused(self, turn: _Turn, position: int) -> list[e.Output]:
         turn.pauses += 1
         prepare = self._policy.prepare and turn.pauses <= self._policy.max_prepares
-        if not prepare and not self._semantic:
+        if not prepare and not self._semantic and not turn.tentative:
             return []
         turn.asked = True
         return [e.Transcribe(turn.item_id, turn.revision, position, self._turns.speech_end, confirmed=False)]
@@ -210,7 +252,12 @@ class Hearing:
 
     def partial(self, fact: e.TranscriptPartial) -> list[e.Output]:
         turn = self._turn if self._turn and self._turn.item_id == fact.item_id else self._pending.get(fact.item_id)
-        return self._show(turn, fact.stable) if turn is not None and turn.transcript is None else []
+        if turn is None or turn.transcript is not None:
+            return []
+        words = meant_so_far(fact.text, turn.probed or "", fact.confidence)
+        turn.probed = fact.text
+        meant = self._confirm(turn) if words >= self._policy.interrupt_words else []
+        return [] if turn.tentative else [*meant, *self._show(turn, fact.stable)]
 
     def final(self, fact: e.TranscriptFinal) -> list[e.Output]:
         turn = self._turn
@@ -233,14 +280,16 @@ class Hearing:
     def _understood(self, turn: _Turn, transcript: e.TranscriptFinal) -> list[e.Output]:
         """The words of a turn that has settled are known: how long to wait for more, and what to answer."""
         detection = self._state.config.turn_detection
+        meant = self._confirm(turn) if meant_words(transcript.text) >= self._policy.interrupt_words else []
         if detection is not None and self._semantic:
             self._turns.hold_ms = hold_ms(transcript.text, transcript.language, detection.eagerness)
             over = self._turns.clock(self._state.clock, detection)
             if over is not None:
-                return self._changed(over, self._state.clock)
-        if not self._policy.prepare or turn.pauses > self._policy.max_prepares:
-            return []
-        return self._responses.prepare(turn.item_id, transcript.text, self._state.language_with(transcript))
+                return [*meant, *self._changed(over, self._state.clock)]
+        if not self._policy.prepare or turn.pauses > self._policy.max_prepares or turn.tentative:
+            return meant
+        language = self._state.language_with(transcript)
+        return [*meant, *self._responses.prepare(turn.item_id, transcript.text, language)]
 
     def failed(self, fact: e.TranscriptFailed) -> list[e.Output]:
         turn = self._turn

@@ -153,11 +153,13 @@ class IdleTimeout:
 
 @dataclass(frozen=True, slots=True)
 class TranscriptPartial:
-    """Fact of the transcriber: what the turn says so far; ``stable`` will not change any more."""
+    """Fact of the transcriber: what the turn says so far; ``stable`` will not change any more. confidence: mean
+    probability of its words, 0 to 1."""
 
     item_id: str
     text: str
     stable: str
+    confidence: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)

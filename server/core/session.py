@@ -113,6 +113,11 @@ class Session:
         return self._hearing.settling
 
     @property
+    def probing(self) -> bool:
+        """Whether somebody speaks over an answer, so that it is urgent what is said."""
+        return self._hearing.probing
+
+    @property
     def idle(self) -> bool:
         """Whether nobody speaks: no turn is under way, no answer is made or played."""
         return self._hearing.idle and not self._responses.audible

@@ -54,13 +54,15 @@ TRANSITIONS: dict[tuple[TurnState, TurnEvent], TurnState] = {
 class TurnPolicy:
     """How the server prepares ahead. soft_end_ms: silence after which a turn settles and an answer may be prepared.
     prepare: whether it is. max_prepares: attempts in one turn; a caller who pauses often costs no more than that.
-    interrupt_ms: speech that it takes to stop an answer; shorter sounds over it (a cough, "mm-hm") are let pass.
+    interrupt_ms: speech that it takes to stop an answer; shorter sounds over it (a click) are let pass.
+    interrupt_words: words that it takes besides, "mm-hm" and the like not counted; 0: the sound alone decides.
     """
 
     prepare: bool = True
     soft_end_ms: int = 96
     max_prepares: int = 3
     interrupt_ms: int = 160
+    interrupt_words: int = 0
 
 
 class Turns:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Protocol
@@ -42,6 +43,9 @@ _HEARINGS = 2
 _PARTIAL_EVERY_S = 0.6
 _HIDDEN_PARTIAL_EVERY_S = 4.0
 """Nobody sees the words: decode now and then all the same, so that a long turn has little left to do at its end."""
+
+_PROBE_EVERY_S = 0.1
+"""Somebody speaks over an answer: whether to stop it depends on the words."""
 
 Tap = Callable[[str, e.Input | None, Sequence[e.Output]], None]
 """Sees a session's id, what happened (None: it was opened) and what it did about it."""
@@ -291,10 +295,13 @@ class Runner:
             except VoiceError as error:
                 _log.debug("partial decode failed", extra={"error": str(error)})
                 continue
-            await self._inbox.put(e.TranscriptPartial(item_id, transcript.text, transcript.stable))
+            confidence = math.exp(transcript.avg_logprob)
+            await self._inbox.put(e.TranscriptPartial(item_id, transcript.text, transcript.stable, confidence))
 
     @property
     def _partial_every_s(self) -> float:
+        if self._session.probing:
+            return _PROBE_EVERY_S
         return _PARTIAL_EVERY_S if self._session.config.transcription else _HIDDEN_PARTIAL_EVERY_S
 
     async def _transcribe(self, effect: e.Transcribe) -> None:

@@ -27,8 +27,8 @@ CLIENTS = e.Tool("open_door", "", SCHEMA)
 class AnyConversation(RuleBasedStateMachine):
     """A client and engines that do whatever they like, at any time, also twice, late or never."""
 
-    @initialize(prepare=st.booleans(), marks=st.booleans(), max_prepares=st.integers(0, 3))
-    def start(self, prepare: bool, marks: bool, max_prepares: int) -> None:
+    @initialize(prepare=st.booleans(), marks=st.booleans(), max_prepares=st.integers(0, 3), words=st.integers(0, 2))
+    def start(self, prepare: bool, marks: bool, max_prepares: int, words: int) -> None:
         numbers = count()
         self.session = Session(
             "sess_1",
@@ -40,7 +40,7 @@ class AnyConversation(RuleBasedStateMachine):
                 tools=(CLIENTS,),
             ),
             lambda prefix: f"{prefix}_{next(numbers)}",
-            policy=TurnPolicy(prepare=prepare, max_prepares=max_prepares),
+            policy=TurnPolicy(prepare=prepare, max_prepares=max_prepares, interrupt_words=words),
             marks=marks,
         )
         self.rules = Rules()

@@ -140,6 +140,19 @@ async def test_speaking_over_the_answer_stops_it_and_only_what_was_heard_stays(s
         assert not [event for event in later if event.item_id == first.item_id]
 
 
+async def test_an_okay_over_the_answer_does_not_stop_it_and_words_do(server: Server):
+    async with server.caller(audio={"output": {"speed": 0.25}}) as caller:
+        since = caller.say(speak("Are you a real person?"))
+        done = await caller.until("response.done", since)
+        assert done.response.status == "completed"
+        okay, stop = speak("Okay.", voice="en-gb"), speak("Stop please, one moment.")
+        over = caller.say(np.concatenate((okay, silence(1.0), stop)))
+        heard = await caller.until("conversation.item.input_audio_transcription.completed", over)
+        assert len(caller.of("input_audio_buffer.speech_started", over)) == 1
+        assert "stop" in words(heard.transcript)
+        assert "okay" not in words(heard.transcript)
+
+
 async def test_turns_by_hand(server: Server):
     async with server.caller(audio={"input": {"turn_detection": None}}) as caller:
         pcm = speak("Are you a real person?", rate=24_000)
