@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Protocol
@@ -19,7 +18,6 @@ from models.base import (
     Transcriber,
     Utterance,
     VoiceActivityDetector,
-    VoiceError,
 )
 from server.core import events as e
 from server.core.session import Session
@@ -31,6 +29,7 @@ from server.runtime.stages import StageObserver, Stopwatch, Timings
 from server.runtime.timers import Timers
 from server.runtime.tool_runner import ToolRunner
 from server.runtime.tools import Toolbox
+from server.runtime.transcripts import final_words, words_so_far
 from server.runtime.warming import Warming
 
 _log = logging.getLogger(__name__)
@@ -290,13 +289,8 @@ class Runner:
         while await self._ear.grown(int(self._partial_every_s * e.INPUT_RATE)):
             if self._session.settling:
                 continue
-            try:
-                transcript = await utterance.partial()
-            except VoiceError as error:
-                _log.debug("partial decode failed", extra={"error": str(error)})
-                continue
-            confidence = math.exp(transcript.avg_logprob)
-            await self._inbox.put(e.TranscriptPartial(item_id, transcript.text, transcript.stable, confidence))
+            if (words := await words_so_far(utterance, item_id)) is not None:
+                await self._inbox.put(words)
 
     @property
     def _partial_every_s(self) -> float:
@@ -309,7 +303,7 @@ class Runner:
         assert utterance is not None
         silent_since = self._ear.arrived_at(effect.speech_end) or self._clock()
         priority = Priority.CONFIRMED if effect.confirmed else Priority.PREPARED
-        fact = await _final(utterance, effect.item_id, effect.revision, priority)
+        fact = await final_words(utterance, effect.item_id, effect.revision, priority)
         self._stopwatch.transcribed(silent_since)
         await self._inbox.put(fact)
 
@@ -326,7 +320,7 @@ class Runner:
         utterance = self._new_utterance()
         utterance.push(pcm)
         try:
-            await self._inbox.put(await _final(utterance, effect.item_id, 0, Priority.CONFIRMED))
+            await self._inbox.put(await final_words(utterance, effect.item_id, 0, Priority.CONFIRMED))
         finally:
             utterance.close()
 
@@ -382,21 +376,3 @@ class Runner:
         self._stopwatch.drop(response_id)
         if response_id in self._work:
             self._work.pop(response_id)[1].cancel()
-
-
-async def _final(
-    utterance: Utterance, item_id: str, revision: int, priority: Priority
-) -> e.TranscriptFinal | e.TranscriptFailed:
-    try:
-        transcript = await utterance.final(priority)
-    except VoiceError as error:
-        _log.warning("transcription failed", extra={"error": str(error)})
-        return e.TranscriptFailed(item_id, revision, str(error))
-    return e.TranscriptFinal(
-        item_id,
-        revision,
-        transcript.text,
-        transcript.language,
-        transcript.language_probability,
-        tuple(e.TokenLogprob(token.text, token.logprob) for token in transcript.logprobs),
-    )
