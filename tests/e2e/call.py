@@ -21,10 +21,16 @@ class Caller:
     """``async with`` it. ``events`` holds all server events so far; ``rate`` is the wire's sample rate."""
 
     def __init__(
-        self, base_url: str, session: dict[str, Any], *, model: str = "kammerton", key: str = "sk-test"
+        self,
+        base_url: str,
+        session: dict[str, Any],
+        *,
+        model: str = "kammerton",
+        key: str = "sk-test",
+        query: dict[str, str] | None = None,
     ) -> None:
         self._client = AsyncOpenAI(base_url=f"{base_url}/v1", api_key=key, max_retries=0)
-        self._manager = self._client.realtime.connect(model=model)
+        self._manager = self._client.realtime.connect(model=model, extra_query=query or {})
         self._session = session
         self._said: asyncio.Queue[Pcm16] = asyncio.Queue()
         self._changed = asyncio.Condition()

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
+import base64
 import json
+import os
 import shutil
 import signal
+import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from openai import AsyncOpenAI
 
+from models.audio import write_wav
 from tests import server_process
-from tests.e2e.call import Caller
+from tests.e2e.call import RATES, Caller
+from tests.models.speech import silence, speak
 from tests.server_process import ROOT, Server
 
 GREETING = "This is the AI assistant of Salon Bella. How can I help you?"
@@ -37,8 +47,46 @@ def server(reception: Path) -> Iterator[Server]:
     assert server_process.stop(server) in (0, -signal.SIGTERM)
 
 
-def caller(server: Server, agent: str) -> Caller:
-    return Caller(server.base_url, {}, model=agent)
+def caller(server: Server, agent: str, line: str = "") -> Caller:
+    """line: who is calling, where that is to outlive the connection."""
+    return Caller(server.base_url, {}, model=agent, query={"caller": line} if line else None)
+
+
+async def greeted(connected: Caller) -> None:
+    """The greeting has been sent. Time goes twice as fast from here on: it is counted in samples."""
+    connected.pace = 2.0
+    await connected.until("response.done")
+
+
+def say(connected: Caller, words: str, voice: str = "en-us") -> int:
+    """Hear out what has been sent last, which takes as long as it sounds, and then say this."""
+    sent = [event for event in connected.events if event.type in ("response.created", "response.output_audio.delta")]
+    starts = [at for at, event in enumerate(sent) if event.type == "response.created"]
+    last = sent[starts[-1] + 1 :] if starts else []
+    seconds = sum(len(base64.b64decode(event.delta)) for event in last) / 2 / RATES["audio/pcm"]
+    return connected.say(np.concatenate((silence(seconds + 0.2), speak(words, voice=voice))))
+
+
+async def ask(connected: Caller, words: str, voice: str = "en-us") -> str:
+    """Say it; what is said in answer, until there is an answer that waits for no tool."""
+    since = say(connected, words, voice)
+    begun = since
+    while True:
+        done = await connected.until("response.done", since)
+        if all(item.type != "function_call" for item in done.response.output):
+            break
+        since = connected.events.index(done) + 1
+    return " ".join(event.transcript for event in connected.of("response.output_audio_transcript.done", begun))
+
+
+def rows(path: Path, query: str) -> list[tuple[Any, ...]]:
+    """Of an SQLite database; none while there is no such file."""
+    if not path.exists():
+        return []
+    connection = sqlite3.connect(path)
+    found = connection.execute(query).fetchall()
+    connection.close()
+    return found
 
 
 async def test_an_agent_greets_its_caller_first(server: Server) -> None:
@@ -83,3 +131,66 @@ async def test_a_client_that_leads_is_not_greeted(server: Server) -> None:
         assert said
         assert said != GREETING
     await client.close()
+
+
+async def test_a_spoken_question_is_answered_from_the_database_behind_a_filler(server: Server) -> None:
+    async with caller(server, "reception") as connected:
+        await greeted(connected)
+        said = await ask(connected, "What time do you open on Friday?")
+        assert "moment" in said
+        assert "nine" in said
+        assert "six" in said
+        [output] = [
+            event.item for event in connected.of("conversation.item.added") if event.item.type == "function_call_output"
+        ]
+        assert json.loads(output.output) == {"day": "friday", "open": "09:00", "close": "18:00"}
+
+
+async def test_a_german_caller_is_told_a_price_of_the_database(server: Server) -> None:
+    async with caller(server, "empfang") as connected:
+        await greeted(connected)
+        said = await ask(connected, "Was kostet ein Haarschnitt?", "de")
+        assert "25 Euro" in said
+        assert [event.name for event in connected.of("response.function_call_arguments.done")] == ["get_price"]
+
+
+async def _book(connected: Caller) -> int:
+    """The whole talk, up to the call of the tool; where in the events that ends."""
+    await greeted(connected)
+    said = [await ask(connected, "I would like to book a haircut on Friday at ten.")]
+    said.append(await ask(connected, "My name is Paul."))
+    done = await connected.until("response.done", say(connected, "Yes."))
+    called = [item.name for item in done.response.output if item.type == "function_call"]
+    assert called == ["book_appointment"], said
+    return connected.events.index(done) + 1
+
+
+async def test_an_appointment_is_booked_by_voice_once_although_the_line_drops_before_the_answer(
+    server: Server, reception: Path
+) -> None:
+    async with caller(server, "reception", line="+49 30 1234") as connected:
+        await _book(connected)
+        # The line drops here: the tool has been called, and nothing of its result has been said.
+    async with caller(server, "reception", line="+49 30 1234") as connected:
+        called = await _book(connected)
+        done = await connected.until("response.done", called)
+        assert "confirmed" in done.response.output[0].content[0].transcript
+    booked = rows(reception / "reception.db", "SELECT time, service, name FROM appointments")
+    assert booked == [("10:00", "haircut", "Paul")]
+    ran = rows(reception / "store.db", "SELECT outcome FROM tool_calls WHERE tool = 'book_appointment'")
+    assert ran == [("ok",)]
+
+
+async def test_talk_hears_an_agent_out_and_gets_its_answer(server: Server, tmp_path: Path) -> None:
+    question = tmp_path / "question.wav"
+    write_wav(question, speak("How much is a haircut?"), 16_000)
+    url = server.base_url.replace("http", "ws") + "/v1/realtime"
+    command = (sys.executable, "-m", "server", "talk", "--url", url, "--agent", "reception", "--json", str(question))
+    talk = await asyncio.to_thread(
+        subprocess.run, command, cwd=ROOT, env={**os.environ}, capture_output=True, text=True, timeout=120
+    )
+    assert talk.returncode == 0, talk.stderr
+    report = json.loads(talk.stdout)
+    [call] = report["tool_calls"]
+    assert (call["name"], call["output"]) == ("get_price", {"price": 25.0, "currency": "EUR"})
+    assert "25 euros" in report["assistant"]
