@@ -77,15 +77,31 @@ class Together:
     """All callers end their questions at the same moment, and the next round begins when everybody has heard."""
 
     def __init__(self, callers: int, longest: int) -> None:
-        self._barrier = asyncio.Barrier(callers)
+        self._callers = callers
         self._longest = longest
+        self._waiting = 0
+        self._round = 0
+        self._changed = asyncio.Condition()
 
     async def before(self, question: Question) -> None:
-        await self._barrier.wait()
+        async with self._changed:
+            round_before = self._round
+            self._waiting += 1
+            self._begin_if_all_are_here()
+            await self._changed.wait_for(lambda: self._round != round_before)
         await asyncio.sleep((self._longest - question.end) / RATE)
 
     async def gone(self) -> None:
-        await self._barrier.abort()
+        """The others do not wait for somebody who has hung up."""
+        async with self._changed:
+            self._callers -= 1
+            self._begin_if_all_are_here()
+
+    def _begin_if_all_are_here(self) -> None:
+        if self._waiting and self._waiting >= self._callers:
+            self._waiting = 0
+            self._round += 1
+            self._changed.notify_all()
 
 
 class Staggered:
@@ -134,7 +150,7 @@ async def converse(
             await caller.send({"type": "session.update", "session": _at_speed(speed)})
             await rhythm.before(question)
             answer = await caller.ask(question, _PATIENCE_S + len(question.pcm) / RATE)
-        except (TimeoutError, RuntimeError, websockets.ConnectionClosed, asyncio.BrokenBarrierError) as error:
+        except (TimeoutError, RuntimeError, websockets.ConnectionClosed) as error:
             _status.print(f"lost: {error or type(error).__name__}")
             load.lost += len(turns) - number
             progress.advance(bar, len(turns) - number)

@@ -47,7 +47,7 @@ def load_chat(arguments: argparse.Namespace) -> Any:
         return CTranslate2Chat.load(bundled / "ctranslate2", name="bundled")
     folder = shapes.chat_folder(arguments.size, arguments.folder, bundled)
     flags = ["--load-format", "dummy", *arguments.vllm_arguments.split()]
-    tuning: dict[str, Any] = {"gpu_memory": 0.7} if arguments.device == "cuda" else {"kv_gib": 1}
+    tuning: dict[str, Any] = {"gpu_memory": arguments.gpu_memory} if arguments.device == "cuda" else {"kv_gib": 1}
     return VllmChat.load(
         folder, name="random", python=arguments.vllm, context=min(16_384, llm.CONTEXT), arguments=flags, **tuning
     )
@@ -126,6 +126,7 @@ def read_arguments() -> argparse.Namespace:
     parser.add_argument("--folder", type=Path, default=Path("shapes"), help="where random weights are kept")
     parser.add_argument("--vllm", help="Python of an environment that has vLLM")
     parser.add_argument("--vllm-arguments", default="", help="more for its command line")
+    parser.add_argument("--gpu-memory", type=float, default=0.7, help="share of the GPU's memory for vLLM")
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 4, 8, 16])
     parser.add_argument("--times", type=int, default=20, help="how often each stage is run")
     parser.add_argument("--rates", type=float, nargs="+", default=[5, 20, 50, 100], help="turns a second")
