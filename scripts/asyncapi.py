@@ -112,9 +112,9 @@ def _references(schema: Any) -> Iterator[str]:
 
 
 def _cleaned(schema: Any) -> Any:
-    """Without titles and prose, which are the package's own, and without MCP, which the server does not have."""
+    """Without titles and prose, which are the package's own."""
     if isinstance(schema, list):
-        return [_cleaned(value) for value in schema if not _mcp(value)]
+        return [_cleaned(value) for value in schema]
     if not isinstance(schema, dict):
         return schema
     cleaned: Json = {}
@@ -124,7 +124,3 @@ def _cleaned(schema: Any) -> Any:
         elif key not in ("title", "description", "default") and (key, value) != ("additionalProperties", True):
             cleaned[key] = _cleaned(value)
     return cleaned
-
-
-def _mcp(schema: Any) -> bool:
-    return isinstance(schema, dict) and "Mcp" in schema.get("$ref", "").removeprefix(_SCHEMAS)

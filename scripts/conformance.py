@@ -25,7 +25,6 @@ from server.transports import wire, wire_beta, wire_events  # noqa: E402
 
 _DOCS = ROOT / "docs"
 
-_NO_MCP = "MCP servers are not available; an MCP tool is refused"
 _NO_BUFFER = "for WebRTC and SIP only: on a WebSocket the client holds the audio"
 _NOT_SENT: Mapping[str, str] = {
     "conversation.created": "optional, and no client needs it",
@@ -33,9 +32,6 @@ _NOT_SENT: Mapping[str, str] = {
     "conversation.item.input_audio_transcription.segment": "for models that tell speakers apart; none is here",
     "input_audio_buffer.dtmf_event_received": "for SIP only",
     **{f"output_audio_buffer.{step}": _NO_BUFFER for step in ("started", "stopped", "cleared")},
-    **{f"mcp_list_tools.{step}": _NO_MCP for step in ("in_progress", "completed", "failed")},
-    **{f"response.mcp_call.{step}": _NO_MCP for step in ("in_progress", "completed", "failed")},
-    **{f"response.mcp_call_arguments.{step}": _NO_MCP for step in ("delta", "done")},
 }
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from server.core.tools import EMPTY, ServerTool, Tool, ToolLimits
+from server.core.tools import EMPTY, McpEndpoint, ServerTool, Tool, ToolLimits
 
 INPUT_RATE = 16_000
 
@@ -73,7 +73,8 @@ class SessionConfig:
 
     logprobs: whether the client is told those of its transcripts' tokens. tool_choice: auto, none, required or a
     function's name. max_output_tokens None means "inf". context_tokens: what
-    the model can read and write at once, None when unknown. server_tools: run by the server; no client sets or sees
+    the model can read and write at once, None when unknown. mcp: servers that
+    the client names. server_tools: run by the server; no client sets or sees
     them.
     language: ISO 639-1 the caller is expected to speak, None when unknown. language_floor: how sure the transcriber
     must be (0 to 1) that a turn is in another language than the call, for the call to change over.
@@ -94,6 +95,7 @@ class SessionConfig:
     logprobs: bool = False
     tools: tuple[Tool, ...] = ()
     server_tools: tuple[ServerTool, ...] = ()
+    mcp: tuple[McpEndpoint, ...] = ()
     tool_limits: ToolLimits = field(default_factory=ToolLimits)
     tool_choice: str = "auto"
     parallel_tool_calls: bool = True

@@ -13,6 +13,8 @@ _MAX_SIZE = 8 * 1024 * 1024
 _ITEM_SIZE = 256
 _PENDING = '{"status": "pending"}'
 """What the model reads as the result of a call that has none yet."""
+_DECLINED = '{"error": "the caller does not want this"}'
+_READ = {ItemKind.MESSAGE, ItemKind.FUNCTION_CALL, ItemKind.FUNCTION_CALL_OUTPUT}
 
 
 class Conversation:
@@ -87,7 +89,15 @@ class Conversation:
 
 def _size(item: Item) -> int:
     words = sum(len(part.text or "") for part in item.content)
-    return _ITEM_SIZE + words + len(item.name) + len(item.arguments) + len(item.output)
+    return (
+        _ITEM_SIZE
+        + words
+        + len(item.name)
+        + len(item.arguments)
+        + len(item.output)
+        + len(item.error)
+        + sum(len(str(tool)) for tool in item.tools)
+    )
 
 
 def context(
@@ -110,7 +120,8 @@ class _Context:
     told once more; in its own turn the call has been pending."""
 
     def __init__(self, items: list[Item], heard: Callable[[Item], str], disowned: Container[str]) -> None:
-        self._items = [item for item in items if item.id not in disowned and not _cut_off(item)]
+        read = [item for item in items if item.id not in disowned and not _cut_off(item)]
+        self._items = [part for item in read for part in _parts(item)]
         self._heard = heard
         self._calls: dict[str, Item] = {}
         self._results: dict[str, Item] = {}
@@ -171,6 +182,20 @@ class _Context:
             ContextMessage("assistant", "", calls=(again,)),
             ContextMessage("tool", result.output, call_id=again.call_id),
         ]
+
+
+def _parts(item: Item) -> list[Item]:
+    """A call of an MCP tool has its outcome in itself; lists and requests are not for the model."""
+    if item.kind is ItemKind.MCP_CALL:
+        call = replace(item, kind=ItemKind.FUNCTION_CALL)
+        outcome = item.output or item.error
+        result = replace(item, id=f"{item.id}_output", kind=ItemKind.FUNCTION_CALL_OUTPUT, output=outcome)
+        return [call, result] if outcome else [call]
+    if item.kind is ItemKind.MCP_APPROVAL_RESPONSE and not item.approve:
+        call = replace(item, kind=ItemKind.FUNCTION_CALL)
+        result = replace(item, id=f"{item.id}_output", kind=ItemKind.FUNCTION_CALL_OUTPUT, output=_DECLINED)
+        return [call, result]
+    return [item] if item.kind in _READ else []
 
 
 def _cut_off(item: Item) -> bool:

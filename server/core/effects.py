@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from server.core.config import AudioFormat
 from server.core.items import ContextMessage
-from server.core.tools import EMPTY, Tool
+from server.core.tools import EMPTY, McpEndpoint, Tool
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +140,21 @@ class StopTool:
 
 
 @dataclass(frozen=True, slots=True)
+class ConnectMcp:
+    """Connect to an MCP server and list its tools; answered by McpListed for the same item."""
+
+    item_id: str
+    endpoint: McpEndpoint
+
+
+@dataclass(frozen=True, slots=True)
+class DisconnectMcp:
+    """Let go of the MCP server with this label."""
+
+    server_label: str
+
+
+@dataclass(frozen=True, slots=True)
 class ToolsTold:
     """The caller has been told the results of these calls."""
 
@@ -190,6 +205,8 @@ Effect = (
     | StopResponse
     | RunTool
     | StopTool
+    | ConnectMcp
+    | DisconnectMcp
     | ToolsTold
     | StartTimer
     | ClearPlayout

@@ -35,7 +35,7 @@ class Generations:
         instructions = config.instructions if overrides.instructions is None else overrides.instructions
         if language is not None and state.expected_language not in (None, language):
             instructions = with_language(instructions, language)
-        own = config.server_tools if takes_server_tools(overrides) else ()
+        own = state.server_tools if takes_server_tools(overrides) else ()
         tools = (*(tool.tool for tool in own), *(config.tools if overrides.tools is None else overrides.tools))
         response.said = said
         new = [] if said is None else [said]

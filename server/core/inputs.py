@@ -14,7 +14,7 @@ from typing import Any
 from server.core.config import AudioFormat
 from server.core.effects import TimerKind
 from server.core.items import Item
-from server.core.tools import EMPTY, Tool
+from server.core.tools import EMPTY, ServerTool, Tool
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,6 +308,15 @@ class ToolFinished:
 
 
 @dataclass(frozen=True, slots=True)
+class McpListed:
+    """Fact: what an MCP server offers. error: why it cannot be had, for the client to read; "" if it can."""
+
+    item_id: str
+    tools: tuple[ServerTool, ...]
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class TimerFired:
     """The timer that StartTimer asked for has run out."""
 
@@ -363,6 +372,7 @@ Input = (
     | ToolPartial
     | ToolFinished
     | Say
+    | McpListed
     | TimerFired
     | Played
     | KeyPressed

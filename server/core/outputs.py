@@ -282,6 +282,55 @@ class RateLimits:
     limits: tuple[RateLimit, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class McpListInProgress:
+    item_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class McpListCompleted:
+    item_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class McpListFailed:
+    item_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class McpArgumentsDelta:
+    response_id: str
+    item_id: str
+    output_index: int
+    delta: str
+
+
+@dataclass(frozen=True, slots=True)
+class McpArgumentsDone:
+    response_id: str
+    item_id: str
+    output_index: int
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class McpCallInProgress:
+    item_id: str
+    output_index: int
+
+
+@dataclass(frozen=True, slots=True)
+class McpCallCompleted:
+    item_id: str
+    output_index: int
+
+
+@dataclass(frozen=True, slots=True)
+class McpCallFailed:
+    item_id: str
+    output_index: int
+
+
 Event = (
     SessionCreated
     | SessionUpdated
@@ -313,5 +362,13 @@ Event = (
     | OutputTranscriptDone
     | FunctionArgumentsDelta
     | FunctionArgumentsDone
+    | McpListInProgress
+    | McpListCompleted
+    | McpListFailed
+    | McpArgumentsDelta
+    | McpArgumentsDone
+    | McpCallInProgress
+    | McpCallCompleted
+    | McpCallFailed
     | RateLimits
 )

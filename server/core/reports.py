@@ -27,6 +27,10 @@ class Speaker(Protocol):
         """Make one ahead, invisibly, unless that is done; None when it cannot be."""
         ...
 
+    def mcp_call_over(self, fact: e.ToolFinished) -> list[e.Output]:
+        """The MCP call that a response waits for is over, and the response goes on."""
+        ...
+
     def adopt_report(self) -> list[e.Output]:
         """The one made ahead becomes visible; nothing if the conversation has changed since."""
         ...
@@ -56,7 +60,8 @@ class Reports:
 
     def finished(self, fact: e.ToolFinished) -> list[e.Output]:
         """A tool has its result."""
-        return [*self.tools.finished(fact, self._speaker.answering), *self._speaker.resume()]
+        outputs = self._speaker.mcp_call_over(fact) if self.tools.in_item(fact) else []
+        return [*outputs, *self.tools.finished(fact, self._speaker.answering), *self._speaker.resume()]
 
     def timer(self, fact: e.TimerFired) -> list[e.Output]:
         """The floor is free, or a tool takes its time."""

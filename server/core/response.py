@@ -22,6 +22,11 @@ from server.core.events import (
     ItemDone,
     ItemKind,
     ItemStatus,
+    McpArgumentsDelta,
+    McpArgumentsDone,
+    McpCallCompleted,
+    McpCallFailed,
+    McpCallInProgress,
     OutputAudioDelta,
     OutputAudioDone,
     OutputItemAdded,
@@ -38,7 +43,13 @@ from server.core.events import (
     ResponseStatus,
     ResponseToolCall,
     ResponseView,
+    ServerTool,
+    ToolFinished,
+    ToolOutcome,
 )
+
+CUT_SHORT = '{"error": "cancelled, the caller went on speaking"}'
+"""What the model reads of a call that an interruption has ended."""
 
 
 class ResponseState(StrEnum):
@@ -72,6 +83,7 @@ class Response:
         self._output: list[Item] = []
         self._open: Item | None = None
         self._previous_id: str | None = None
+        self._running = False
         self.state = ResponseState.WAITING
         self.said: Item | None = None
         """What the caller said last, where it is no item of the conversation."""
@@ -119,8 +131,45 @@ class Response:
         start = self._book(item.id, fact)
         return [*events, OutputAudioDelta(self.id, item.id, index, fact.audio, start, fact.samples)]
 
-    def call(self, fact: ResponseToolCall) -> list[Event]:
-        """A piece of a function call has come."""
+    @property
+    def waiting_call(self) -> Item | None:
+        """The MCP call that is being run; what comes after it waits."""
+        return self._open if self._running else None
+
+    def ran(self, fact: ToolFinished) -> list[Event]:
+        """The MCP call that was waited for is over."""
+        item, _ = self._current()
+        good = fact.outcome in (ToolOutcome.OK, ToolOutcome.REPEATED)
+        self._open = replace(item, output=fact.output) if good else replace(item, error=fact.output)
+        return self._close(ItemStatus.COMPLETED if good else ItemStatus.INCOMPLETE)
+
+    def _mcp_call(self, fact: ResponseToolCall, tool: ServerTool) -> list[Event]:
+        """A piece of a call of an MCP tool has come: an item that the call's outcome belongs to, or a request for the
+        client's approval."""
+        events: list[Event] = []
+        if self._open is None or self._open.call_id != fact.call_id:
+            kind = ItemKind.MCP_APPROVAL_REQUEST if tool.approval else ItemKind.MCP_CALL
+            new_id = self._new_id("mcpr" if tool.approval else "mcp")
+            events += self._close(ItemStatus.COMPLETED)
+            item = Item(new_id, kind, ItemStatus.IN_PROGRESS, call_id=fact.call_id, name=fact.name)
+            events += self._add(replace(item, server_label=tool.server_label))
+        item, index = self._current()
+        delta = fact.arguments or ("{}" if fact.done and not item.arguments else "")
+        if delta:
+            item = self._open = replace(item, arguments=item.arguments + delta)
+        if tool.approval:
+            return [*events, *self._close(ItemStatus.COMPLETED)] if fact.done else events
+        events += [McpArgumentsDelta(self.id, item.id, index, delta)] if delta else []
+        if fact.done:
+            self._running = True
+            events.append(McpArgumentsDone(self.id, item.id, index, item.arguments))
+            events.append(McpCallInProgress(item.id, index))
+        return events
+
+    def call(self, fact: ResponseToolCall, tool: ServerTool | None = None) -> list[Event]:
+        """A piece of a function call has come. tool: the server's own of that name."""
+        if tool is not None and tool.server_label and self.default:
+            return self._mcp_call(fact, tool)
         events: list[Event] = []
         if self._open is None or self._open.call_id != fact.call_id:
             events += self._close(ItemStatus.COMPLETED)
@@ -184,6 +233,8 @@ class Response:
             return []
         item, index = self._current()
         item = replace(item, status=status)
+        if self._running and not item.output and not item.error:
+            item = replace(item, error=CUT_SHORT)
         self._open = None
         self._output.append(item)
         events = self._part_tail(item, index)
@@ -195,6 +246,11 @@ class Response:
         return [*events, OutputItemDone(self.id, index, item)]
 
     def _part_tail(self, item: Item, index: int) -> list[Event]:
+        if item.kind is ItemKind.MCP_CALL:
+            ran, self._running = self._running, False
+            return [(McpCallFailed if item.error else McpCallCompleted)(item.id, index)] if ran else []
+        if item.kind is ItemKind.MCP_APPROVAL_REQUEST:
+            return []
         if item.kind is ItemKind.FUNCTION_CALL:
             # Clients run the tool on this event, so a call that was cut off must not have it.
             complete = item.status is ItemStatus.COMPLETED

@@ -218,6 +218,13 @@ class Responses:
             return None
         return [e.PrepareResponse(generation)]
 
+    def mcp_call_over(self, fact: e.ToolFinished) -> list[e.Output]:
+        """See ``Speaker``."""
+        response = self._active
+        if response is None or (call := response.waiting_call) is None or call.call_id != fact.call_id:
+            return []
+        return [*self._state.stored(response.ran(fact)), *self._released(response)]
+
     def adopt_report(self) -> list[e.Output]:
         """See ``Speaker``."""
         if self._prepared is None:
@@ -225,7 +232,6 @@ class Responses:
         response, basis = self._prepared
         if basis == _Basis("", self._state.conversation.version, self._state.config):
             return self._adopt(response)
-        # What was made of another conversation is dropped, and the same made anew.
         return [*self.discard(), *self.begin(response.overrides, script=response.script)]
 
     def _discard_report(self) -> list[e.Output]:
@@ -238,6 +244,9 @@ class Responses:
         """A fact about a response, prepared or streaming; any other response is history."""
         response = self._known.get(fact.response_id)
         if response is None or response.state is ResponseState.WAITING:
+            return []
+        if response.waiting_call is not None:
+            response.held.append(fact)
             return []
         if response.state is ResponseState.PREPARED:
             if isinstance(fact, e.ContextExceeded):
@@ -255,7 +264,7 @@ class Responses:
                 self._state.spoke = True
                 return list(response.audio(fact))
             case e.ResponseToolCall():
-                called = self._state.stored(response.call(fact))
+                called = self._state.stored(response.call(fact, self.reports.tools.find(fact.name)))
                 return [*called, *self.reports.tools.called(response, called)]
             case e.ResponseFinished():
                 status = e.ResponseStatus.INCOMPLETE if fact.incomplete else e.ResponseStatus.COMPLETED
@@ -317,11 +326,12 @@ class Responses:
         self._tell_language(response)
         response.state = ResponseState.STREAMING
         self._reporting(response)
+        return [e.AdoptResponse(response.id), response.created(), *self._released(response)]
+
+    def _released(self, response: Response) -> list[e.Output]:
+        """What was held back is told now."""
         held, response.held = response.held, []
-        outputs: list[e.Output] = [e.AdoptResponse(response.id), response.created()]
-        for fact in held:
-            outputs += self.fact(fact)
-        return outputs
+        return [output for fact in held for output in self.fact(fact)]
 
     def _reporting(self, response: Response) -> None:
         """The response's context is what is there now."""

@@ -70,6 +70,7 @@ class Session:
             e.ResponseFailed: self._responses.fact,
             e.ToolPartial: self._responses.reports.partial,
             e.ToolFinished: self._responses.reports.finished,
+            e.McpListed: self._responses.reports.tools.mcp.listed,
             e.TimerFired: self._responses.reports.timer,
             e.ContextExceeded: self._responses.fact,
         }
@@ -128,7 +129,7 @@ class Session:
         """session.update"""
         state = self._state
         new = replace(state.config, **fact.changes)
-        own = {tool.tool.name for tool in new.server_tools}
+        own = {tool.tool.name for tool in (*new.server_tools, *state.server_tools)}
         for tool in new.tools:
             if tool.name in own:
                 message = f"The name '{tool.name}' is taken by a tool that this server runs; choose another one."
@@ -136,9 +137,10 @@ class Session:
         if state.spoke and new.voice != state.config.voice:
             message = "Cannot update a conversation's voice if assistant audio is present."
             return [e.Error("cannot_update_voice", message, "session.audio.output.voice", fact.event_id)]
-        state.config = new
+        before, state.config = state.config, new
         outputs = self._hearing.detection_off() if new.turn_detection is None else []
-        return [*outputs, e.SessionUpdated(self.id, new)]
+        outputs.append(e.SessionUpdated(self.id, new))
+        return [*outputs, *self._responses.reports.tools.mcp.configured(before.mcp)]
 
     def _invalid_event(self, fact: e.InvalidEvent) -> list[e.Output]:
         return [e.Error(fact.code, fact.message, fact.param, fact.event_id)]
@@ -175,11 +177,24 @@ class Session:
         if after is not None and after != ROOT and after not in conversation:
             message = f"The previous item '{after}' does not exist: give an existing item's id, 'root' or nothing."
             return [e.Error("invalid_value", message, "previous_item_id", fact.event_id)]
+        if item.kind is e.ItemKind.MCP_APPROVAL_RESPONSE:
+            refusal = self._responses.reports.tools.mcp.refusal(item)
+            if refusal:
+                return [e.Error("invalid_value", refusal, "item.approval_request_id", fact.event_id)]
+            return self._answer_approval(item, after)
         previous = conversation.insert(item, after)
         if item.kind is e.ItemKind.FUNCTION_CALL_OUTPUT and self._responses.reports.tools.ran(item.call_id):
             self._state.disowned.add(item.id)
         heard = [] if fact.audio is None else self._hearing.brought(item, fact.audio)
         return [e.ItemAdded(item, previous), e.ItemDone(item, previous), *heard]
+
+    def _answer_approval(self, item: e.Item, after: str | None) -> list[e.Output]:
+        """An item of type mcp_approval_response."""
+        request = self._responses.reports.tools.mcp.answered(item)
+        item = replace(item, call_id=request.call_id, name=request.name, arguments=request.arguments)
+        previous = self._state.conversation.insert(item, after)
+        answered = self._responses.reports.tools.approved(request, item)
+        return [e.ItemAdded(item, previous), e.ItemDone(item, previous), *answered]
 
     def _retrieve_item(self, fact: e.RetrieveItem) -> list[e.Output]:
         """conversation.item.retrieve"""

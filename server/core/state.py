@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from server.core.conversation import Conversation, text_of, with_text
-from server.core.events import Event, Item, ItemDone, Output, SessionConfig, TranscriptFinal
+from server.core.events import Event, Item, ItemDone, Output, ServerTool, SessionConfig, TranscriptFinal
 from server.core.language import language_after
 from server.core.playout import Ledger
 
@@ -19,7 +19,7 @@ class State:
     first_language: of its first turn. switched_from: its language before, until a response has told of the change.
     transcribing: committed items whose transcript is still to come. due: those of them that will be answered.
     truncated: items that the client cut. disowned: results that the client gave for calls that the server runs. spoke:
-    whether any assistant audio was sent.
+    whether any assistant audio was sent. mcp_tools: by the label of their server.
     """
 
     config: SessionConfig
@@ -36,6 +36,12 @@ class State:
     truncated: set[str] = field(default_factory=set)
     disowned: set[str] = field(default_factory=set)
     spoke: bool = False
+    mcp_tools: dict[str, tuple[ServerTool, ...]] = field(default_factory=dict)
+
+    @property
+    def server_tools(self) -> tuple[ServerTool, ...]:
+        """All tools that the server runs: its own, and those of the MCP servers that the client has named."""
+        return (*self.config.server_tools, *(tool for tools in self.mcp_tools.values() for tool in tools))
 
     @property
     def expected_language(self) -> str | None:

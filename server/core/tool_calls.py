@@ -3,27 +3,29 @@ ends."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 
 from server.core import events as e
 from server.core.generations import takes_server_tools
-from server.core.response import Response
+from server.core.mcp import McpServers
+from server.core.response import CUT_SHORT, Response
 from server.core.state import State
 from server.core.tools import in_language
 
-_CANCELLED = json.dumps({"error": "cancelled, the caller went on speaking"})
+_CALLS = {e.ItemKind.FUNCTION_CALL, e.ItemKind.MCP_CALL, e.ItemKind.MCP_APPROVAL_REQUEST}
 
 
 @dataclass(slots=True)
 class _Call:
-    """One call. late: the conversation has gone on without it."""
+    """One call. late: the conversation has gone on without it. item_id: of the mcp_call that its
+    outcome belongs to; the outcome of any other call is an item of its own."""
 
     call_id: str
     response_id: str
     policy: e.ToolPolicy
     result: e.ToolFinished | None = None
     late: bool = False
+    item_id: str = ""
 
 
 class ToolCalls:
@@ -35,6 +37,7 @@ class ToolCalls:
 
     def __init__(self, state: State) -> None:
         self._state = state
+        self.mcp = McpServers(state)
         self._calls: dict[str, _Call] = {}
         self._untold: dict[str, str] = {}
         self._to_tell_with: list[str] = []
@@ -51,7 +54,7 @@ class ToolCalls:
     def _runs(self, name: str, client_tools: tuple[e.Tool, ...]) -> bool:
         """Whether the server answers calls of this name: those of its own tools, and, if it has any, those of tools
         that do not exist."""
-        tools = self._state.config.server_tools
+        tools = self._state.server_tools
         return bool(tools) and (
             any(tool.tool.name == name for tool in tools) or all(tool.name != name for tool in client_tools)
         )
@@ -88,23 +91,53 @@ class ToolCalls:
 
     # ------------------------------------------------------------------------------- a call's life
 
+    def find(self, name: str) -> e.ServerTool | None:
+        """The server tool of this name."""
+        return next((tool for tool in self._state.server_tools if tool.tool.name == name), None)
+
+    def in_item(self, fact: e.ToolFinished) -> bool:
+        """Whether this is the outcome of an mcp_call that is waited for."""
+        call = self._calls.get(fact.call_id)
+        return call is not None and bool(call.item_id) and call.result is None
+
     def called(self, response: Response, outputs: list[e.Output]) -> list[e.Output]:
         """The model has called a tool, in a turn that is committed. outputs: what the client was told of the call; it
         is complete when its item is."""
         overrides = response.overrides
+        if response.waiting_call is not None:
+            return self._begin(response.waiting_call, response.id, overrides)
+        for output in outputs:
+            if isinstance(output, e.OutputItemDone) and output.item.kind is e.ItemKind.MCP_APPROVAL_REQUEST:
+                self.mcp.requested(output.item)
         item = next((output.item for output in reversed(outputs) if isinstance(output, e.OutputItemDone)), None)
         if item is None or item.kind is not e.ItemKind.FUNCTION_CALL or not takes_server_tools(overrides):
             return []
         if self._runs(item.name, self._state.config.tools if overrides.tools is None else overrides.tools):
-            return self._begin(item, response)
+            return self._begin(item, response.id, overrides)
         self.yields = True
         return []
 
-    def _begin(self, item: e.Item, response: Response) -> list[e.Output]:
+    def approved(self, request: e.Item, answer: e.Item) -> list[e.Output]:
+        """The client has answered an approval request."""
+        if not answer.approve:
+            self._untold[request.call_id] = ""
+            return []
+        state = self._state
+        item = replace(
+            request,
+            id=state.new_id("mcp"),
+            kind=e.ItemKind.MCP_CALL,
+            status=e.ItemStatus.IN_PROGRESS,
+            approval_request_id=request.id,
+        )
+        added = e.ItemAdded(item, state.conversation.insert(item))
+        return [added, e.McpCallInProgress(item.id, 0), *self._begin(item, "", self.overrides)]
+
+    def _begin(self, item: e.Item, response_id: str, overrides: e.ResponseOverrides) -> list[e.Output]:
         state = self._state
         if item.call_id in self._run:
             return []
-        found = next((tool for tool in state.config.server_tools if tool.tool.name == item.name), None)
+        found = self.find(item.name)
         policy = found.policy if found else e.ToolPolicy()
         refusal = "limit" if self.exhausted else ""
         self._in_turn += 1
@@ -113,11 +146,13 @@ class ToolCalls:
         if policy.second_filler and not self.running:
             self._slow += 1
             outputs.append(e.StartTimer(e.TimerKind.SLOW_TOOL, self._slow, round(policy.slow_after_s * 1000)))
-        self.overrides = response.overrides
-        self._calls[item.call_id] = _Call(item.call_id, response.id, policy)
+        self.overrides = overrides
+        self._calls[item.call_id] = _Call(item.call_id, response_id, policy)
+        if item.kind is e.ItemKind.MCP_CALL:
+            self._calls[item.call_id].item_id = item.id
         self._run.add(item.call_id)
         language = state.spoken_language
-        run = e.RunTool(item.call_id, item.name, item.arguments, response.id, self._turn_id(), language, refusal)
+        run = e.RunTool(item.call_id, item.name, item.arguments, response_id, self._turn_id(), language, refusal)
         return [run, *outputs]
 
     def finished(self, fact: e.ToolFinished, active_id: str | None) -> list[e.Output]:
@@ -126,6 +161,8 @@ class ToolCalls:
         if call is None or call.result is not None:
             return []
         call.result = fact
+        if call.item_id:
+            return self._keep(call)
         return [] if call.response_id == active_id else self._keep(call)
 
     def reports(self, response_id: str) -> bool:
@@ -139,7 +176,7 @@ class ToolCalls:
         made = {item.kind for item in response.output}
         if told and e.ItemKind.MESSAGE in made:
             outputs.append(e.ToolsTold(tuple(told)))
-        elif e.ItemKind.FUNCTION_CALL in made:
+        elif made & _CALLS:
             # It only asked for more: what comes of that is told together with this.
             self._to_tell_with += told
         elif response.reason == "turn_detected":
@@ -165,7 +202,8 @@ class ToolCalls:
                 continue
             if call.policy.on_interrupt == "cancel":
                 del self._calls[call.call_id]
-                outputs += [e.StopTool(call.call_id), *self._item(call.call_id, _CANCELLED)]
+                outputs.append(e.StopTool(call.call_id))
+                outputs += self._into_item(call, "", CUT_SHORT) if call.item_id else self._item(call.call_id, CUT_SHORT)
             call.late = True
         self.yields = False
         return outputs
@@ -194,7 +232,25 @@ class ToolCalls:
         if result.changes:
             self._state.config = replace(self._state.config, **result.changes)
         self._untold[call.call_id] = result.say
+        if call.item_id:
+            good = result.outcome in (e.ToolOutcome.OK, e.ToolOutcome.REPEATED)
+            return self._into_item(call, *((result.output, "") if good else ("", result.output)))
         return self._item(call.call_id, result.output)
+
+    def _into_item(self, call: _Call, output: str, error: str) -> list[e.Output]:
+        """An mcp_call outside of any response ends here; within one, or behind it, it has ended."""
+        conversation = self._state.conversation
+        if call.item_id not in conversation:
+            return []
+        item = conversation[call.item_id]
+        ended = item.status is not e.ItemStatus.IN_PROGRESS
+        status = e.ItemStatus.INCOMPLETE if error else e.ItemStatus.COMPLETED
+        item = replace(item, status=status, output=output, error=error)
+        conversation.update(item)
+        if ended:
+            return []
+        told = e.McpCallFailed(item.id, 0) if error else e.McpCallCompleted(item.id, 0)
+        return [told, e.ItemDone(item, conversation.previous_id(item.id))]
 
     def _item(self, call_id: str, output: str) -> list[e.Output]:
         state = self._state

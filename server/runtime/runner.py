@@ -206,6 +206,10 @@ class Runner:
                     self._tools.start(output)
                 case e.StopTool():
                     self._tools.stop(output.call_id)
+                case e.ConnectMcp():
+                    self._tools.mcp.connect(output)
+                case e.DisconnectMcp():
+                    self._tools.mcp.disconnect(output.server_label)
                 case e.ToolsTold():
                     self._spawn(self._tools.told(output.call_ids))
                 case e.PrepareResponse():

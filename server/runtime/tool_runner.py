@@ -15,6 +15,7 @@ import orjson
 
 from server.core import events as e
 from server.errors import StoreError, ToolError
+from server.runtime.mcp_sessions import McpSessions
 from server.runtime.tool_arguments import check
 from server.runtime.tools import Partial, Result, RunnableTool, Toolbox, ToolCall, ToolContext
 
@@ -59,6 +60,7 @@ class ToolRunner:
         self._toolbox = toolbox
         self._deliver = deliver
         self._clock = clock
+        self.mcp = McpSessions(toolbox.mcp, deliver)
         self._closed = False
         self._tasks: dict[str, tuple[asyncio.Task[None], bool]] = {}
         self._deeds: dict[str, asyncio.Future[str]] = {}
@@ -67,7 +69,7 @@ class ToolRunner:
 
     def start(self, effect: e.RunTool) -> None:
         """Run the call beside everything else."""
-        tool = self._toolbox.tools.get(effect.name)
+        tool = self._toolbox.tools.get(effect.name) or self.mcp.tool(effect.name)
         finishes = tool is not None and tool.policy.on_interrupt == "finish"
         task = asyncio.create_task(self._run(effect, tool))
         self._tasks[effect.call_id] = task, finishes
@@ -90,6 +92,7 @@ class ToolRunner:
     def close(self) -> None:
         """The session is over. What has to be finished is finished, and written down for the next one."""
         self._closed = True
+        self.mcp.close()
         for task, finishes in self._tasks.values():
             if finishes:
                 _FINISHING.add(task)

@@ -134,6 +134,14 @@ _SHAPES: Mapping[type, _Shape] = {
     ev.OutputTranscriptDone: _Shape("response.output_audio_transcript.done", (*_PART, "transcript"), _ONE_PART),
     ev.FunctionArgumentsDelta: _Shape("response.function_call_arguments.delta", (*_PART, "call_id", "delta")),
     ev.FunctionArgumentsDone: _Shape("response.function_call_arguments.done", (*_PART, "call_id", "name", "arguments")),
+    ev.McpListInProgress: _Shape("mcp_list_tools.in_progress", ("item_id",)),
+    ev.McpListCompleted: _Shape("mcp_list_tools.completed", ("item_id",)),
+    ev.McpListFailed: _Shape("mcp_list_tools.failed", ("item_id",)),
+    ev.McpArgumentsDelta: _Shape("response.mcp_call_arguments.delta", (*_PART, "delta")),
+    ev.McpArgumentsDone: _Shape("response.mcp_call_arguments.done", (*_PART, "arguments")),
+    ev.McpCallInProgress: _Shape("response.mcp_call.in_progress", ("item_id", "output_index")),
+    ev.McpCallCompleted: _Shape("response.mcp_call.completed", ("item_id", "output_index")),
+    ev.McpCallFailed: _Shape("response.mcp_call.failed", ("item_id", "output_index")),
     ev.RateLimits: _Shape("rate_limits.updated", made=_limits),
 }
 

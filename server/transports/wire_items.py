@@ -34,6 +34,13 @@ _PARTS = {
     "assistant": ("output_text",),
 }
 
+_KINDS = (
+    *(ItemKind.MESSAGE, ItemKind.FUNCTION_CALL, ItemKind.FUNCTION_CALL_OUTPUT),
+    ItemKind.MCP_APPROVAL_RESPONSE,
+)
+"""What a client may create; the other kinds are the server's to make."""
+_MAX_REASON = 4096
+
 _REFUSED = {
     "input_image": "the model cannot see images; send 'input_text'.",
     "output_audio": "assistant audio cannot be created; send its words as 'output_text'.",
@@ -46,7 +53,7 @@ def read_item(item: Fields, new_id: Callable[[str], str], *, hears: bool = False
     new_id: makes the id of a call that the client did not name. hears: a user's message may be audio without words
     (see ``audio_part``). Raises ClientError.
     """
-    kind = ItemKind(item.needed("type", item.choice("type", tuple(ItemKind))))
+    kind = ItemKind(item.needed("type", item.choice("type", _KINDS)))
     item_id = item.text("id", MAX_ID) or ""
     status = item.choice("status", tuple(ItemStatus))
     # What a client adds is complete, whatever was going on where it comes from; only a cut answer stays cut.
@@ -58,6 +65,11 @@ def read_item(item: Fields, new_id: Callable[[str], str], *, hears: bool = False
         name = item.needed("name", item.text("name", MAX_ID))
         call_id = item.text("call_id", MAX_ID) or new_id("call")
         return Item(item_id, kind, done, call_id=call_id, name=name, arguments=_read_arguments(item))
+    if kind is ItemKind.MCP_APPROVAL_RESPONSE:
+        request = item.needed("approval_request_id", item.text("approval_request_id", MAX_ID))
+        approve = item.needed("approve", item.flag("approve"))
+        reason = item.text("reason", _MAX_REASON) or ""
+        return Item(item_id, kind, approval_request_id=request, approve=approve, reason=reason)
     call_id = item.needed("call_id", item.text("call_id", MAX_ID))
     return Item(item_id, kind, done, call_id=call_id, output=item.needed("output", item.text("output", _MAX_TEXT)))
 

@@ -16,6 +16,7 @@ from server.core.events import (
     InputTranscription,
     Item,
     ItemKind,
+    McpEndpoint,
     ResponseStatus,
     ResponseView,
     SessionConfig,
@@ -47,7 +48,7 @@ def session_object(config: SessionConfig, session_id: str, model: str, expires_a
         "model": model,
         "output_modalities": [config.modality],
         "instructions": config.instructions,
-        "tools": [_tool(tool) for tool in config.tools],
+        "tools": [*map(_tool, config.tools), *map(_mcp_server, config.mcp)],
         "tool_choice": _tool_choice(config.tool_choice),
         "max_output_tokens": _limit(config.max_output_tokens),
         "tracing": extras.get("tracing"),
@@ -121,6 +122,17 @@ def _tool(tool: Tool) -> Json:
     return {"type": "function", "name": tool.name, "description": tool.description, "parameters": tool.parameters}
 
 
+def _mcp_server(server: McpEndpoint) -> Json:
+    """As the client gave it, without what it authorises itself with."""
+    values: Json = {"type": "mcp", "server_label": server.server_label, "server_url": server.server_url}
+    if server.allowed is not None:
+        values["allowed_tools"] = sorted(server.allowed)
+    if server.approval is None:
+        return {**values, "require_approval": "always"}
+    asked = {"always": {"tool_names": sorted(server.approval)}} if server.approval else "never"
+    return {**values, "require_approval": asked}
+
+
 def _tool_choice(choice: str) -> str | Json:
     return choice if choice in ("auto", "none", "required") else {"type": "function", "name": choice}
 
@@ -136,11 +148,31 @@ def item_object(item: Item, audio: bytes | None = None) -> Json:
         return {**values, "name": item.name, "call_id": item.call_id, "arguments": item.arguments}
     if item.kind is ItemKind.FUNCTION_CALL_OUTPUT:
         return {**values, "call_id": item.call_id, "output": item.output}
+    if item.kind is not ItemKind.MESSAGE:
+        return _mcp_item(item)
     content = [_part(part) for part in item.content]
     heard = next((part for part in content if part["type"] in ("input_audio", "output_audio")), None)
     if audio is not None and heard is not None:
         heard["audio"] = pybase64.b64encode_as_string(audio)
     return {**values, "role": item.role, "content": content}
+
+
+def _mcp_item(item: Item) -> Json:
+    """Items about MCP have no status and no ``object`` in the API."""
+    values: Json = {"id": item.id, "type": item.kind.value}
+    if item.kind is ItemKind.MCP_APPROVAL_RESPONSE:
+        answer = {"approval_request_id": item.approval_request_id, "approve": item.approve}
+        return {**values, **answer, "reason": item.reason or None}
+    values["server_label"] = item.server_label
+    if item.kind is ItemKind.MCP_LIST_TOOLS:
+        tools = [{"name": t.name, "description": t.description, "input_schema": t.parameters} for t in item.tools]
+        return {**values, "tools": tools}
+    values |= {"name": item.name, "arguments": item.arguments}
+    if item.kind is ItemKind.MCP_APPROVAL_REQUEST:
+        return values
+    error = {"type": "tool_execution_error", "message": item.error} if item.error else None
+    asked = item.approval_request_id or None
+    return {**values, "approval_request_id": asked, "output": item.output or None, "error": error}
 
 
 def _part(part: ContentPart) -> Json:

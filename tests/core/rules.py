@@ -73,7 +73,8 @@ class Rules:
                     self.prepared = None
             case e.RunTool():
                 assert output.call_id not in self.tools, "a call run twice"
-                assert output.response_id in self.responses, "a tool run for an answer that is not out"
+                approved = output.response_id == ""
+                assert approved or output.response_id in self.responses, "a tool run for an answer that is not out"
                 self.tools[output.call_id] = "running"
             case e.StopTool():
                 assert self.tools[output.call_id] == "running"
@@ -123,7 +124,7 @@ class Rules:
                 assert output.output_index == len(response.items)
                 assert all(item.closed for item in response.items.values()), "an item opened inside another"
                 response.items[output.item.id] = _Item(output.item.kind)
-            case e.OutputTranscriptDelta() | e.OutputTextDelta() | e.FunctionArgumentsDelta():
+            case e.OutputTranscriptDelta() | e.OutputTextDelta() | e.FunctionArgumentsDelta() | e.McpArgumentsDelta():
                 self._part(output).text += output.delta
                 self.spoken[output.item_id] = self._part(output).text
             case e.OutputAudioDelta():
@@ -134,7 +135,7 @@ class Rules:
                 assert self._part(output).text == output.transcript
             case e.OutputTextDone():
                 assert self._part(output).text == output.text
-            case e.FunctionArgumentsDone():
+            case e.FunctionArgumentsDone() | e.McpArgumentsDone():
                 assert self._part(output).text == output.arguments
             case e.OutputItemDone():
                 item = self._live(output.response_id).items[output.item.id]

@@ -21,6 +21,10 @@ TOOLS = (
     e.ServerTool(e.Tool("look_up", "", SCHEMA), e.ToolPolicy(second_filler={"": "Still looking."})),
     e.ServerTool(e.Tool("book", "", SCHEMA), e.ToolPolicy(on_interrupt="finish")),
 )
+SERVERS = (
+    e.McpEndpoint("free", "https://a.example", approval=frozenset()),
+    e.McpEndpoint("asking", "https://b.example"),
+)
 CLIENTS = e.Tool("open_door", "", SCHEMA)
 
 
@@ -46,6 +50,7 @@ class AnyConversation(RuleBasedStateMachine):
         self.rules = Rules()
         self.position = 0
         self.rules.see(self.session.open())
+        self.servers(True)
 
     def tell(self, fact: e.Input) -> None:
         self.rules.told(fact)
@@ -193,12 +198,26 @@ class AnyConversation(RuleBasedStateMachine):
     @rule(
         pick=PICK,
         call=st.integers(1, 4),
-        name=st.sampled_from(["look_up", "book", "open_door", "sing"]),
+        name=st.sampled_from(["look_up", "book", "open_door", "sing", "weather", "forecast"]),
         done=st.booleans(),
     )
     def calls_a_tool(self, pick: int, call: int, name: str, done: bool) -> None:
         response = self.response(pick)
         self.tell(e.ResponseToolCall(response, f"call_{response}_{call}", name, "{}", done))
+
+    @rule(wanted=st.booleans())
+    def servers(self, wanted: bool) -> None:
+        outputs = self.session.handle(e.UpdateSession(None, {"mcp": SERVERS if wanted else ()}))
+        self.rules.see(outputs)
+        for output in outputs:
+            if isinstance(output, e.ConnectMcp):
+                name = {"free": "weather", "asking": "forecast"}[output.endpoint.server_label]
+                self.tell(e.McpListed(output.item_id, (e.ServerTool(e.Tool(name, "", SCHEMA)),)))
+
+    @rule(pick=PICK, approve=st.booleans())
+    def approve(self, pick: int, approve: bool) -> None:
+        kind = e.ItemKind.MCP_APPROVAL_RESPONSE
+        self.tell(e.CreateItem(None, e.Item("", kind, approval_request_id=self.item(pick), approve=approve), None))
 
     @rule(pick=PICK, say=st.sampled_from(["", "Done."]), hand_off=st.booleans())
     def tool_finishes(self, pick: int, say: str, hand_off: bool) -> None:

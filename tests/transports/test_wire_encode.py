@@ -7,6 +7,7 @@ and pipecat 1.14 was found to take, by the name of the case.
 import base64
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -84,6 +85,8 @@ EVENT_OF_CASE: dict[str, ev.Event] = {
     ),
 }
 
+MCP_CALL = ev.Item("i", ev.ItemKind.MCP_CALL, call_id="c", name="f", arguments="{}", server_label="w")
+
 EVENTS: list[ev.Event] = [
     *EVENT_OF_CASE.values(),
     ev.SessionUpdated(
@@ -128,6 +131,28 @@ EVENTS: list[ev.Event] = [
     ev.OutputTranscriptDone("r", "i", 0, "x"),
     ev.FunctionArgumentsDelta("r", "i", 0, "c", "{"),
     ev.RateLimits((ev.RateLimit("tokens", 600, 590, 12.5),)),
+    updated(mcp=(ev.McpEndpoint("w", "https://w.example/mcp", "secret", {"X-Key": "secret"}, frozenset({"f"})),)),
+    updated(mcp=(ev.McpEndpoint("w", "https://w.example/mcp", approval=frozenset()),)),
+    updated(mcp=(ev.McpEndpoint("w", "https://w.example/mcp", approval=frozenset({"f"})),)),
+    ev.McpListInProgress("i"),
+    ev.McpListCompleted("i"),
+    ev.McpListFailed("i"),
+    ev.ItemAdded(
+        ev.Item(
+            "i", ev.ItemKind.MCP_LIST_TOOLS, server_label="w", tools=(ev.Tool("f", "does it", {"type": "object"}),)
+        ),
+        None,
+    ),
+    ev.OutputItemAdded("r", 0, MCP_CALL),
+    ev.OutputItemDone("r", 0, replace(MCP_CALL, output="sunny", approval_request_id="a")),
+    ev.OutputItemDone("r", 0, replace(MCP_CALL, error="timeout")),
+    ev.OutputItemDone("r", 0, replace(MCP_CALL, kind=ev.ItemKind.MCP_APPROVAL_REQUEST)),
+    ev.ItemDone(ev.Item("i", ev.ItemKind.MCP_APPROVAL_RESPONSE, approval_request_id="a", approve=True), "p"),
+    ev.McpArgumentsDelta("r", "i", 0, "{"),
+    ev.McpArgumentsDone("r", "i", 0, "{}"),
+    ev.McpCallInProgress("i", 0),
+    ev.McpCallCompleted("i", 0),
+    ev.McpCallFailed("i", 0),
 ]
 
 

@@ -138,6 +138,9 @@ def test_what_is_not_named_stays() -> None:
     assert peer.session.config.speed == 1.25
 
 
+MCP = {"server_label": "x", "server_url": "https://x.example/mcp"}
+
+
 @pytest.mark.parametrize("field", ["turn_detection", "transcription", "noise_reduction"])
 def test_null_switches_an_input_stage_off(field: str) -> None:
     peer = Peer()
@@ -360,19 +363,34 @@ VAD = "session.audio.input.turn_detection"
             "session.tools[0].parameters",
             "object",
         ),
+        *(
+            ({"type": "realtime", "tools": [{"type": "mcp", **server}]}, code, f"session.tools[0].{param}", said)
+            for server, code, param, said in [
+                ({"server_label": "x", "server_url": "u"}, INVALID, "server_url", "https://"),
+                ({"server_url": "https://x.example"}, MISSING, "server_label", ""),
+                ({"server_label": "x"}, MISSING, "server_url", ""),
+                ({"server_label": "a b", "server_url": "https://x.example"}, INVALID, "server_label", "64 letters"),
+                ({"server_label": "x", "connector_id": "connector_gmail"}, INVALID, "connector_id", "server_url"),
+                ({**MCP, "headers": {"X-Key": "a\r\nb"}}, INVALID, "headers.X-Key", "header"),
+                ({**MCP, "allowed_tools": [1]}, INVALID, "allowed_tools", "names"),
+                ({**MCP, "allowed_tools": {"read_only": True}}, INVALID, "allowed_tools.read_only", "tool_names"),
+                ({**MCP, "require_approval": "sometimes"}, INVALID, "require_approval", "'never'"),
+                ({**MCP, "require_approval": {"never": ["f"]}}, INVALID, "require_approval.never", "always"),
+            ]
+        ),
         (
-            {"type": "realtime", "tools": [{"type": "mcp", "server_label": "x", "server_url": "u"}]},
+            {"type": "realtime", "tools": [{"type": "mcp", **MCP}] * 2},
             INVALID,
-            "session.tools[0].type",
-            "MCP",
+            "session.tools[1].server_label",
+            "already",
         ),
         ({"type": "realtime", "tool_choice": "any"}, INVALID, "session.tool_choice", "'required'"),
         ({"type": "realtime", "tool_choice": {"type": "function"}}, MISSING, "session.tool_choice.name", ""),
         (
-            {"type": "realtime", "tool_choice": {"type": "mcp", "server_label": "x"}},
-            INVALID,
-            "session.tool_choice.type",
-            "'function'",
+            {"type": "realtime", "tool_choice": {"type": "mcp"}},
+            MISSING,
+            "session.tool_choice.server_label",
+            "",
         ),
     ],
 )
@@ -385,3 +403,39 @@ def test_one_wrong_field_drops_the_whole_update(session: Any, code: str, param: 
     assert said in error["message"]
     assert peer.session.config == before
     assert peer.update({"type": "realtime"}) == peer.told["session"]
+
+
+@pytest.mark.parametrize(
+    ("given", "read"),
+    [
+        ({}, ev.McpEndpoint("x", MCP["server_url"])),
+        (
+            {"authorization": "sesame", "headers": {"X-Key": "k"}, "allowed_tools": ["f"], "require_approval": "never"},
+            ev.McpEndpoint("x", MCP["server_url"], "sesame", {"X-Key": "k"}, frozenset({"f"}), frozenset()),
+        ),
+        (
+            {"allowed_tools": {"tool_names": ["f"]}, "require_approval": {"always": {"tool_names": ["g"]}}},
+            ev.McpEndpoint("x", MCP["server_url"], allowed=frozenset({"f"}), approval=frozenset({"g"})),
+        ),
+    ],
+)
+def test_mcp_servers_are_read_beside_functions(given: dict[str, Any], read: ev.McpEndpoint) -> None:
+    peer = Peer()
+    function = {"type": "function", "name": "f", "parameters": {"type": "object"}}
+    session = {"type": "realtime", "tools": [{"type": "mcp", **MCP, **given}, function]}
+    fact = peer.codec.decode(json.dumps({"type": "session.update", "session": session}), 0)
+    assert isinstance(fact, ev.UpdateSession)
+    assert fact.changes["mcp"] == (read,)
+    assert [tool.name for tool in fact.changes["tools"]] == ["f"]
+    updated = next(event for event in peer.session.handle(fact) if isinstance(event, ev.SessionUpdated))
+    (frame,) = peer.codec.encode(updated)
+    assert json.loads(frame)["session"]["tools"][1]["server_label"] == "x"
+    assert b"sesame" not in frame
+
+
+def test_a_tool_of_an_mcp_server_can_be_demanded() -> None:
+    peer = Peer()
+    peer.update({"type": "realtime", "tool_choice": {"type": "mcp", "server_label": "x", "name": "f"}})
+    assert peer.session.config.tool_choice == "f"
+    peer.update({"type": "realtime", "tool_choice": {"type": "mcp", "server_label": "x"}})
+    assert peer.session.config.tool_choice == "required"
