@@ -33,7 +33,8 @@ class Generations:
         config, conversation = state.config, state.conversation
         language = language or state.spoken_language
         instructions = config.instructions if overrides.instructions is None else overrides.instructions
-        if language is not None and state.expected_language not in (None, language):
+        # What is asked beside the conversation need not be an answer to the caller: a summary, a label.
+        if language is not None and response.default and state.expected_language not in (None, language):
             instructions = with_language(instructions, language)
         own = state.server_tools if takes_server_tools(overrides) else ()
         tools = (*(tool.tool for tool in own), *(config.tools if overrides.tools is None else overrides.tools))

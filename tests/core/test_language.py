@@ -104,3 +104,12 @@ def test_without_an_expectation_the_first_turn_sets_the_language_and_is_no_switc
     assert (first.language, first.switched_from) == ("de", None)
     assert names(script.all(e.ResponseDone)) == ["ResponseDone"]
     assert script.last(e.PrepareResponse).generation.messages[0].role == "user"
+
+
+def test_what_is_asked_beside_the_conversation_is_not_told_to_speak_the_callers_language():
+    script = Script(language="en", instructions="Be kind.")
+    turn(script, "Wann haben Sie am Freitag geöffnet?", "de", 0.98)
+    script.tell(e.CreateResponse(None, e.ResponseOverrides(conversation="none", instructions="Name the topic.")))
+    assert script.last(e.StartResponse).generation.messages[0].text == "Name the topic."
+    script.tell(e.CreateResponse(None, e.ResponseOverrides(instructions="Say goodbye.")))
+    assert script.last(e.StartResponse).generation.messages[0].text.startswith("Say goodbye.\n\nThe caller now speaks")
