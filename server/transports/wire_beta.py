@@ -124,6 +124,13 @@ class BetaCodec:
     def read(self, fields: Fields, position: int, size: int) -> ev.Input | AudioAppend:
         changed: Json
         match fields.values:
+            case {"type": "session.update", "session": {"tools": list(tools)}} if any(map(_is_mcp, tools)):
+                event_id = fields.values.get("event_id")
+                named = event_id if isinstance(event_id, str) else None
+                message = (
+                    "MCP servers came with the GA API: this session speaks the beta dialect, give 'function' tools."
+                )
+                return ev.InvalidEvent(named, "invalid_value", message, "session.tools")
             case {"type": "session.update", "session": dict(session)}:
                 changed = {"session": _nested({"type": "realtime", **session})}
             case {"type": "transcription_session.update", "session": dict(session)}:
@@ -163,6 +170,10 @@ def _decode(codec: Dialect, frame: str | bytes, position: int) -> ev.Input | Aud
 
 
 # ---------------------------------------------------------------------------------- from the client
+
+
+def _is_mcp(tool: Any) -> bool:
+    return isinstance(tool, dict) and tool.get("type") == "mcp"
 
 
 def _nested(flat: Json) -> Json:

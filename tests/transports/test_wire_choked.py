@@ -128,7 +128,10 @@ FAULTS: dict[str, Callable[[Json], bool]] = {
 
 
 def asked_for(event: ev.Event) -> bool:
-    """Only a client that forces a function is told so."""
+    """Only a client that forces a function is told so, and only one that names an MCP server sees items about it."""
+    item = getattr(event, "item", None)
+    if item is not None and item.kind.startswith("mcp"):
+        return True
     return isinstance(event, ev.SessionUpdated) and event.config.tool_choice not in ("auto", "none", "required")
 
 
