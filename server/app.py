@@ -17,7 +17,7 @@ from fastapi.middleware.cors import CORSMiddleware
 from fastapi.params import Depends
 
 from models import catalog
-from models.base import ChatMessage, ChatRequest, Priority, VoiceError
+from models.base import ChatMessage, ChatModel, ChatRequest, Priority, VoiceError
 from models.gpu import check_fits
 from models.offline import stay_offline
 from server import listening, phones
@@ -176,7 +176,11 @@ def build(
     app.include_router(status.router(missing, listed, page, guards, open_metrics=open_metrics))
     app.include_router(openai_realtime.router(engines, door, admission, metrics, gate))
     app.include_router(client_secrets.router(gate, door.config, openai_realtime.PATHS))
-    app.include_router(chat.router(engines.llm, guards))
+
+    def text_agent(name: str, caller: str) -> ChatModel | None:
+        return stage.text_agent(name, caller, door.config, engines) if stage else None
+
+    app.include_router(chat.router(engines.llm, guards, text_agent))
     app.include_router(audio.router(engines, settings.agent.voice, settings.agent.language or None, guards, gate.http))
     app.include_router(web.router(engines.tts.voices))
     calls = phones.open_doors(app, settings, engines, door, admission, metrics)

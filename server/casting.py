@@ -7,11 +7,15 @@ from pathlib import Path
 from models.base import Synthesizer
 from server.agents.agent import Surroundings
 from server.agents.library import Agents
+from server.core.events import SessionConfig
 from server.errors import SettingsError, StoreError
 from server.policy.egress import Egress
 from server.policy.vault import Vault
+from server.runtime.runner import Engines
+from server.runtime.text_agent import TextAgent
 from server.settings import Settings
 from server.store.sql import SqlStore, connect
+from server.transports.wire import new_id
 
 
 class Stage:
@@ -34,6 +38,13 @@ class Stage:
             voices=tuple(voice.name for voice in tts.voices),
         )
         self.agents = Agents(Path(settings.agents.folder), around, self._store, self._store.state)
+
+    def text_agent(self, name: str, caller: str, base: SessionConfig, engines: Engines) -> TextAgent | None:
+        """The agent for chat clients; None if there is none of this name. caller: whose session it is, "" for one of
+        its own."""
+        session_id = f"chat_{caller[:32]}" if caller else new_id("chat")
+        role = self.agents.cast(name, base, engines, session_id, caller)
+        return TextAgent(role.config, role.engines.llm, role.toolbox, session_id) if role else None
 
     async def open(self) -> None:
         """Make ready what is not on this machine's disk. Raises StoreError."""

@@ -138,7 +138,11 @@ def check(profile: ProfileOption = None, config: ConfigOption = None, weights_di
     from server import overview
 
     loaded = load({"profile": profile, "weights_dir": weights_dir}, config)
-    sections = (overview.settings_table(loaded), overview.profile_table(loaded.settings), overview.egress())
+    sections = (
+        overview.settings_table(loaded),
+        overview.profile_table(loaded.settings),
+        overview.egress(loaded.settings),
+    )
     typer.echo("\n\n".join(sections))
 
 

@@ -32,9 +32,12 @@ def profile_table(settings: Settings) -> str:
     return f"{heading}\n{_columns(('kind', 'model', 'engine', 'licence', 'weights'), rows)}"
 
 
-def egress() -> str:
+def egress(settings: Settings) -> str:
     """What would leave the machine."""
-    return "Nothing leaves this machine: all models run here, and no other server is asked."
+    hosts = settings.egress.hosts.split()
+    if not (settings.agents.folder and hosts):
+        return "Nothing leaves this machine: all models run here, and no other server is asked."
+    return f"All models run here. Tools of the agents in {settings.agents.folder} may ask: {', '.join(hosts)}."
 
 
 def catalog_table(settings: Settings) -> str:

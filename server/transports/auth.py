@@ -6,6 +6,7 @@ header, as the sub-protocol ``openai-insecure-api-key.<key>``.
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
 from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager
@@ -116,6 +117,15 @@ def key_of(header: Callable[[str], str | None], subprotocols: Collection[str] = 
         return bearer.strip()
     offered = (name.removeprefix(_KEY_SUBPROTOCOL) for name in subprotocols if name.startswith(_KEY_SUBPROTOCOL))
     return header("api-key") or next(offered, None) or None
+
+
+def caller_scope(connection: HTTPConnection, caller: str) -> str:
+    """Whose deeds count as the same when the line drops: those of a caller that the client names, under its key. "" for
+    one who is not named."""
+    if not caller:
+        return ""
+    key = key_of(connection.headers.get, connection.scope.get("subprotocols", [])) or ""
+    return hashlib.sha256(f"{key}\0{caller}".encode(errors="surrogatepass")).hexdigest()
 
 
 def _is_address(host: str) -> bool:

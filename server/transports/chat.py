@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from typing import Any
 
@@ -12,6 +12,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.params import Depends
 
 from models.base import ChatDone, ChatModel, TextDelta, ToolCallDelta
+from server.transports.auth import caller_scope
 from server.transports.chat_wire import ChatWish, Completion, read_chat
 from server.transports.rest import ApiRoute, EventStream, event, read_json, while_connected
 from server.transports.wire import new_id
@@ -19,18 +20,24 @@ from server.transports.wire import new_id
 _DONE = b"data: [DONE]\n\n"
 
 
-def router(llm: ChatModel, guards: Sequence[Depends] = ()) -> APIRouter:
-    """guards: what must let a request pass before it is read."""
+def router(
+    llm: ChatModel,
+    guards: Sequence[Depends] = (),
+    agent: Callable[[str, str], ChatModel | None] = lambda name, caller: None,
+) -> APIRouter:
+    """guards: what must let a request pass before it is read. agent: the agent of a name, for a caller ("" for one who
+    is not named); None where there is none of this name."""
     routes = APIRouter(route_class=ApiRoute, dependencies=list(guards))
 
     @routes.post("/v1/chat/completions")
     async def create_completion(request: Request) -> Response:
         """An answer to a conversation, whole or as server-sent events."""
         wish = read_chat(await read_json(request), llm.name)
+        model = agent(wish.model, caller_scope(request, wish.user)) or llm
         completion = Completion(new_id("chatcmpl").replace("_", "-"), wish.model, int(time.time()))
         if wish.stream:
-            return EventStream(_events(llm, wish, completion))
-        await while_connected(request.receive, _complete(llm, wish, completion))
+            return EventStream(_events(model, wish, completion))
+        await while_connected(request.receive, _complete(model, wish, completion))
         return Response(orjson.dumps(completion.whole()), media_type="application/json")
 
     return routes

@@ -27,7 +27,7 @@ _ANY_COUNT = 2**31 - 1
 @dataclass(frozen=True, slots=True)
 class ChatWish:
     """What a client asks for. model: the name that it used, for the echo. stop: sequences that end the answer.
-    parallel: whether more than one function may be called in it."""
+    parallel: whether more than one function may be called in it. user: who asks, as the client names them."""
 
     request: ChatRequest
     model: str
@@ -35,6 +35,7 @@ class ChatWish:
     include_usage: bool
     stop: tuple[str, ...]
     parallel: bool
+    user: str = ""
 
 
 # ---------------------------------------------------------------------------------------- reading
@@ -66,6 +67,7 @@ def read_chat(body: Fields, default_model: str) -> ChatWish:
         include_usage=bool(options and options.flag("include_usage")),
         stop=_read_stop(body),
         parallel=body.flag("parallel_tool_calls") is not False,
+        user=body.text("user", 256) or "",
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 import time
 from collections.abc import Callable
@@ -16,7 +15,7 @@ from server.core.session import Session
 from server.errors import AccessError, CapacityError, ClientError
 from server.runtime.admission import Admission
 from server.runtime.runner import Engines, Runner
-from server.transports.auth import Gate, Grant, key_of
+from server.transports.auth import Gate, Grant, caller_scope
 from server.transports.base import AudioAppend, Casting, DoorSettings, SessionObserver
 from server.transports.opening import Opening
 from server.transports.rest import error_response
@@ -60,7 +59,7 @@ def router(
                 started = replace(settings, config=grant.config or config)
                 shown = model or deployment or agent or _MODEL
                 wanted = _wanted(settings.agents, agent, shown)
-                scope = _scope(websocket, caller)
+                scope = caller_scope(websocket, caller)
                 await _Connection(websocket, engines, started, observer, shown, grant, wanted, scope).serve()
         except AccessError as error:
             # Told on the open socket: clients retry what is refused before the upgrade.
@@ -83,14 +82,6 @@ def _wanted(agents: Casting | None, agent: str, model: str) -> str:
         known = f"this server has {', '.join(names)}" if names else "this server has no agents"
         raise ClientError("agent_not_found", f"There is no agent '{agent}': {known}.", "agent")
     return agent or (model if model in names else "")
-
-
-def _scope(websocket: WebSocket, caller: str) -> str:
-    """Whose deeds count as the same when the line drops: those of a caller that the client names, under its key."""
-    if not caller:
-        return ""
-    key = key_of(websocket.headers.get, websocket.scope.get("subprotocols", [])) or ""
-    return hashlib.sha256(f"{key}\0{caller}".encode()).hexdigest()
 
 
 def _limit_error(error: BaseException) -> e.Error:

@@ -194,3 +194,21 @@ async def test_talk_hears_an_agent_out_and_gets_its_answer(server: Server, tmp_p
     [call] = report["tool_calls"]
     assert (call["name"], call["output"]) == ("get_price", {"price": 25.0, "currency": "EUR"})
     assert "25 euros" in report["assistant"]
+
+
+async def test_an_agent_answers_chat_clients_with_the_same_tools(server: Server, reception: Path) -> None:
+    client = AsyncOpenAI(base_url=f"{server.base_url}/v1", api_key="none", max_retries=0)
+    asked: Any = [{"role": "user", "content": "How much is a haircut?"}]
+    whole = await client.chat.completions.create(model="reception", messages=asked, temperature=0)
+    assert "25 euros" in str(whole.choices[0].message.content)
+    assert whole.choices[0].finish_reason == "stop"
+    assert whole.choices[0].message.tool_calls is None
+    streamed = ""
+    async for chunk in await client.chat.completions.create(
+        model="reception", messages=asked, temperature=0, stream=True, user="Paul"
+    ):
+        streamed += chunk.choices[0].delta.content or ""
+    assert "25 euros" in streamed
+    kept = rows(reception / "store.db", "SELECT tool FROM tool_calls WHERE session_id LIKE 'chat_%'")
+    assert kept == [("get_price",), ("get_price",)]
+    await client.close()

@@ -8,8 +8,11 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
+from server.agent_settings import AgentsSettings, EgressSettings
 from server.errors import PolicyError
+from server.overview import egress as told
 from server.policy.egress import Egress
+from server.settings import Settings
 
 
 @pytest.mark.parametrize(
@@ -100,3 +103,10 @@ async def test_a_client_reaches_what_is_allowed_and_is_not_led_away(
             await client.get(f"{address}/away")
         with pytest.raises(PolicyError):
             await client.get("https://example.com/")
+
+
+def test_what_may_leave_is_told_before_the_start() -> None:
+    quiet = Settings(egress=EgressSettings(hosts="crm.example"))
+    assert "Nothing leaves this machine" in told(quiet)
+    busy = Settings(agents=AgentsSettings(folder="agents"), egress=EgressSettings(hosts="crm.example *.mcp.example"))
+    assert "agents in agents may ask: crm.example, *.mcp.example." in told(busy)
