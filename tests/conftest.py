@@ -6,7 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from models.offline import send_no_reports
 from tests.server_process import Server, start, stop
+
+# Before a test imports a library that would.
+send_no_reports()
 
 
 @pytest.fixture(scope="session")
