@@ -17,6 +17,7 @@ import numpy as np
 from rich.console import Console
 
 from benchmarks.client import call
+from benchmarks.labelled_turns import HELD_OUT, TUNING, Labelled
 from benchmarks.process import Server, machine, serve
 from benchmarks.speech import RATE, Question, speak
 
@@ -24,30 +25,6 @@ _console = Console()
 _AT_ONCE = 8
 _AFTER_S = 4.5
 
-FINISHED = (
-    ("en-us", "What time do you open on Friday?"),
-    ("en-gb", "I would like to book a haircut on Tuesday."),
-    ("en-us", "How much is a haircut?"),
-    ("en-gb", "Can I speak to a human please?"),
-    ("en-us", "My name is Martin Weber."),
-    ("en-gb", "Do you have anything free on Monday?"),
-    ("de", "Wann haben Sie am Freitag geöffnet?"),
-    ("de", "Ich möchte einen Termin am Montag."),
-    ("de", "Was kostet ein Haarschnitt?"),
-    ("de", "Haben Sie am Dienstag etwas frei?"),
-)
-UNFINISHED = (
-    ("en-us", "I would like to book a table for", "four people."),
-    ("en-gb", "Do you have anything free on Monday or", "Tuesday?"),
-    ("en-us", "I would like to book an appointment and", "I need a haircut."),
-    ("en-gb", "Can I book a haircut on", "Thursday at ten?"),
-    ("en-us", "I want to move my appointment from Monday to", "Friday."),
-    ("en-gb", "What is the price of a", "haircut?"),
-    ("de", "Ich möchte einen Termin am", "Freitag."),
-    ("de", "Haben Sie am Montag oder", "am Dienstag etwas frei?"),
-    ("de", "Was kostet ein", "Haarschnitt?"),
-    ("de", "Ich möchte einen Tisch für", "vier Personen."),
-)
 PAUSES_S = (0.5, 1.0)
 
 DETECTORS: dict[str, dict[str, Any]] = {
@@ -68,9 +45,9 @@ class Said:
     resumes: int | None
 
 
-def spoken_turns() -> list[Said]:
-    turns = [Said(speak(text, voice), None) for voice, text in FINISHED]
-    for voice, first, rest in UNFINISHED:
+def spoken_turns(labelled: Labelled) -> list[Said]:
+    turns = [Said(speak(text, voice), None) for voice, text in labelled.finished]
+    for voice, first, rest in labelled.unfinished:
         start, end = speak(first, voice), speak(rest, voice)
         for pause in PAUSES_S:
             gap = np.zeros(int(pause * RATE), np.int16)
@@ -108,8 +85,8 @@ async def measure(server: Server, detector: dict[str, Any], turns: list[Said]) -
     return cut, waits
 
 
-async def main() -> None:
-    turns = spoken_turns()
+async def main(labelled: Labelled) -> None:
+    turns = spoken_turns(labelled)
     pausing = sum(said.resumes is not None for said in turns)
     _console.print(f"Machine: {machine()}. {time.strftime('%Y-%m-%d')}.\n", soft_wrap=True)
     _console.print(f"| turns end by | cut off, of {pausing} with a pause | wait after a finished turn p50 | p95 |")
@@ -122,5 +99,6 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
-    asyncio.run(main())
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--tuning", action="store_true", help="the turns that the rules were looked for on")
+    asyncio.run(main(TUNING if parser.parse_args().tuning else HELD_OUT))

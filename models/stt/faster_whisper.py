@@ -234,7 +234,7 @@ def _surely(ranked: list[tuple[str, float]], expected: str | None, floor: float)
 
 def _logprobs(logits: Sequence[ctranslate2.StorageView], tokens: Tokens) -> tuple[float, ...]:
     """Log probability of each token. logits: [vocabulary] of each step, in the order of the tokens."""
-    steps = np.array([np.array(step, dtype=np.float64) for step in logits[: len(tokens)]]).reshape(len(tokens), -1)
+    steps = np.array([np.array(step, dtype=np.float32) for step in logits[: len(tokens)]]).reshape(len(tokens), -1)
     chosen = steps[np.arange(len(tokens)), list(tokens)]
     highest = steps.max(axis=1, initial=-np.inf)
     return tuple((chosen - highest - np.log(np.exp(steps - highest[:, None]).sum(axis=1))).tolist())

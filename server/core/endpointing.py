@@ -1,15 +1,21 @@
 """Is the caller finished? What was said decides how long the silence behind it has to be (``semantic_vad``).
 
 No model: the last words carry most of it. A sentence does not end in "and", "the" or "um", a question ends in its
-question mark, a number that is being dictated goes on. Whatever is not clear waits a middling time; nothing waits
-longer than the eagerness allows (OpenAI Realtime API: low 8 s, medium and auto 4 s, high 2 s).
+question mark, a number that is being dictated goes on. A transcriber that has learned whole sentences likes to finish
+one that is not: then it is less sure of the last word, or of the full stop. Whatever is not clear waits a middling
+time, a little longer than most pauses for thought; nothing waits longer than the eagerness allows (OpenAI Realtime
+API: low 8 s, medium and auto 4 s, high 2 s).
 """
 
 from __future__ import annotations
 
+import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+
+from server.core.inputs import TokenLogprob
 
 
 class Completeness(StrEnum):
@@ -34,9 +40,9 @@ class Holds:
 
 
 HOLDS = {
-    "high": Holds(150, 400, 2000),
-    "medium": Holds(250, 700, 4000),
-    "low": Holds(450, 1200, 8000),
+    "high": Holds(150, 600, 2000),
+    "medium": Holds(250, 1100, 4000),
+    "low": Holds(450, 2000, 8000),
 }
 HOLDS["auto"] = HOLDS["medium"]
 
@@ -93,10 +99,13 @@ _DIGITS = _words(
 )
 _DICTATED = 2
 _ENOUGH_DIGITS = 6
+_SURE = 0.75
+"""Probability of every token of the last word and of what ends the sentence, from which on that is believed."""
 
 
-def completeness(text: str, language: str | None) -> Completeness:
-    """How finished a transcript sounds. language: ISO 639-1; another one than those known is judged by punctuation."""
+def completeness(text: str, language: str | None, sure: float = 1.0) -> Completeness:
+    """How finished a transcript sounds. language: ISO 639-1; another one than those known is judged by punctuation.
+    sure: see ``ending_probability``."""
     words = [word.lower() for word in _WORD.findall(text)]
     if not words:
         return Completeness.UNCLEAR
@@ -110,12 +119,22 @@ def completeness(text: str, language: str | None) -> Completeness:
         return Completeness.UNFINISHED
     if _DICTATED <= _trailing_digits(words) < _ENOUGH_DIGITS:
         return Completeness.UNFINISHED
-    return Completeness.COMPLETE if ending in "?!.。？！" else Completeness.UNCLEAR
+    return Completeness.COMPLETE if ending in "?!.。？！" and sure >= _SURE else Completeness.UNCLEAR
 
 
-def hold_ms(text: str, language: str | None, eagerness: str) -> int:
+def ending_probability(tokens: Sequence[TokenLogprob]) -> float:
+    """Of the least likely token from the start of the last word on; 1 where nothing is known of any."""
+    lowest = 0.0
+    for token in reversed(tokens):
+        lowest = min(lowest, token.logprob)
+        if token.text.startswith(" "):
+            break
+    return math.exp(lowest)
+
+
+def hold_ms(text: str, language: str | None, eagerness: str, sure: float = 1.0) -> int:
     """Silence after which a turn that says ``text`` is over, in ms."""
-    return HOLDS[eagerness].for_(completeness(text, language))
+    return HOLDS[eagerness].for_(completeness(text, language, sure))
 
 
 def longest_hold_ms(eagerness: str) -> int:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from server.core import events as e
 from server.core.backchannel import meant_so_far, meant_words
 from server.core.conversation import with_text
-from server.core.endpointing import hold_ms
+from server.core.endpointing import ending_probability, hold_ms
 from server.core.responses import Responses
 from server.core.state import State
 from server.core.turns import TurnEvent, TurnPolicy, Turns, TurnState
@@ -282,7 +282,8 @@ class Hearing:
         detection = self._state.config.turn_detection
         meant = self._confirm(turn) if meant_words(transcript.text) >= self._policy.interrupt_words else []
         if detection is not None and self._semantic:
-            self._turns.hold_ms = hold_ms(transcript.text, transcript.language, detection.eagerness)
+            sure = ending_probability(transcript.logprobs)
+            self._turns.hold_ms = hold_ms(transcript.text, transcript.language, detection.eagerness, sure)
             over = self._turns.clock(self._state.clock, detection)
             if over is not None:
                 return [*meant, *self._changed(over, self._state.clock)]

@@ -173,7 +173,7 @@ class TokenLogprob:
 @dataclass(frozen=True, slots=True)
 class TranscriptFinal:
     """Fact of the transcriber: the answer to Transcribe with this revision. language_probability: 0 to 1, how sure it
-    is of the language. logprobs: of all tokens, where the configuration asks for them."""
+    is of the language. logprobs: of all tokens, where the client or the turn detection asks for them."""
 
     item_id: str
     revision: int

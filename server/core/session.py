@@ -109,6 +109,12 @@ class Session:
         return self._state.conversation_id
 
     @property
+    def wants_logprobs(self) -> bool:
+        """Whether log probabilities of transcripts are of use: to the client, or to the turn detection."""
+        detection = self.config.turn_detection
+        return self.config.logprobs or (detection is not None and detection.kind == "semantic_vad")
+
+    @property
     def settling(self) -> bool:
         """Whether a hold is running, so that InputClock is of use."""
         return self._hearing.settling

@@ -269,7 +269,7 @@ class Runner:
             keywords=wish.keywords if wish else (),
             expected=expected,
             floor=self._session.config.language_floor,
-            logprobs=wish is not None and self._session.config.logprobs,
+            logprobs=self._session.wants_logprobs,
         )
 
     def _open_utterance(self, effect: e.OpenUtterance) -> None:

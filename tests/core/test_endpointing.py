@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from server.core import events as e
-from server.core.endpointing import Completeness, completeness
+from server.core.endpointing import Completeness, completeness, ending_probability
 from tests.core.script import Script, names
 
 
@@ -48,6 +48,29 @@ def test_unfinished_turns(text: str, language: str):
 @pytest.mark.parametrize("text", ["on Friday morning", "Martin Weber", ""])
 def test_what_could_be_either(text: str):
     assert completeness(text, "en") is Completeness.UNCLEAR
+
+
+def test_a_sentence_is_not_over_where_the_transcriber_is_not_sure_of_its_end():
+    text = "I would like to come at eight."
+    assert completeness(text, "en", 0.9) is Completeness.COMPLETE
+    assert completeness(text, "en", 0.4) is Completeness.UNCLEAR
+    assert completeness("I would like to come at", "en", 0.4) is Completeness.UNFINISHED
+
+
+@pytest.mark.parametrize(
+    ("tokens", "probability"),
+    [
+        ((), 1.0),
+        (((" at", -2.0), (" eight", -0.1), (".", -0.01)), 0.905),
+        (((" at", -0.1), (" ei", -1.0), ("ght", -0.1), (".", -0.01)), 0.368),
+        (((" eight", -0.1), (".", -0.5)), 0.607),
+    ],
+)
+def test_the_end_is_as_sure_as_the_least_sure_token_of_the_last_word(
+    tokens: tuple[tuple[str, float], ...], probability: float
+):
+    found = ending_probability([e.TokenLogprob(*token) for token in tokens])
+    assert found == pytest.approx(probability, abs=0.001)
 
 
 def semantic(eagerness: str = "auto") -> Script:

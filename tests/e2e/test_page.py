@@ -262,6 +262,8 @@ async def test_it_fits_any_screen_and_can_be_read_in_light_and_dark(browser: Ope
             await page.until(f"innerWidth === {width} && {opened} === {str(width == 1280).lower()}")
             assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
             assert await page.evaluate(_IN_VIEW)
+            state = "document.getElementById('state')"
+            assert await page.evaluate(f"{state}.scrollWidth <= {state}.clientWidth"), "what goes on is cut off"
             for selector in (
                 "#state",
                 ".caller .words",
