@@ -67,8 +67,10 @@ class Responses:
         if not in_band:
             return self.begin(overrides)
         self._owed = False
-        # The client did not ask for an apology, so that it has not to wait for its end.
+        # The client did not ask for an apology, so it need not wait for its end, nor for what the door says next.
+        sayings, self._sayings = self._sayings, deque()
         apology = [] if self._active is None else self._cancel(self._active, "client_cancelled")
+        self._sayings = sayings
         self._state.due.clear()
         last = self._state.conversation.last_id
         if last is not None and self._state.conversation[last].role == "user":
@@ -83,8 +85,7 @@ class Responses:
             return self.reports.interrupt()
         if response is None or response.state is ResponseState.PREPARED:
             message = "Cancellation failed: no active response found"
-            param = "response_id" if fact.response_id else None
-            return [e.Error("response_cancel_not_active", message, param, fact.event_id)]
+            return [e.Error("response_cancel_not_active", message, fact.response_id and "response_id", fact.event_id)]
         if response is not self._active:
             return self._cancel(response, "client_cancelled")
         self._owed = False
@@ -140,8 +141,7 @@ class Responses:
             self._sayings.append(fact)
             return []
         moot = self.discard()
-        # No model reads the conversation, so that it need not fit.
-        response = self._activate(e.ResponseOverrides(input=()), fact.text)
+        response = self._activate(e.ResponseOverrides(input=()), fact.text)  # no model reads it: it need not fit
         if fact.protected:
             self._protected.begin(response.id)
         generation = self._generations.make(response)
@@ -299,8 +299,8 @@ class Responses:
         return [e.StartResponse(generation)]
 
     def _apologise(self, failed: Response) -> list[e.Output]:
-        """An engine gave up on an answer: say so, in a response of its own. Where the client asks for each response by
-        itself it decides itself what comes next, and an apology that fails is the end of it."""
+        """An engine gave up on an answer: say so, in a response of its own. A client that asks for responses by
+        itself decides what comes next, and an apology that fails is the end of it."""
         state, detection = self._state, self._state.config.turn_detection
         answers = detection is not None and detection.create_response and self._active is None
         words = state.config.apologies.get(state.spoken_language or "")

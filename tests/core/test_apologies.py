@@ -63,6 +63,18 @@ def test_nothing_is_said_when_the_voice_is_what_failed():
     assert names(failing(Script(language="en", apologies=SORRY), mute=True))[-1] == "ResponseDone"
 
 
+def test_what_the_door_says_waits_for_the_answer_that_takes_an_apologys_place():
+    script = Script(language="en", apologies=SORRY)
+    failing(script)
+    script.tell(e.Say("One more thing.", protected=False))
+    asked = names(script.tell(e.CreateResponse(None)))
+    assert asked.count("ResponseCreated") == 1
+    answer = script.last(e.ResponseCreated).response.id
+    script.tell(e.ResponseText(answer, "Yes."))
+    script.finished(answer)
+    assert script.last(e.StartResponse).generation.script == "One more thing."
+
+
 def test_an_apology_that_fails_is_not_apologised_for():
     script = Script(language="en", apologies=SORRY)
     failing(script)
