@@ -33,6 +33,7 @@ from models.tts.alignment import sounds_of
 from models.tts.frames import FramePipe
 from models.tts.loudness import SilenceTrimmer, cut, gain_for, to_pcm16
 from models.tts.speech_plan import Piece, plan_speech
+from models.tts.spoken_form import spoken_forms
 from models.tts.voice_files import language_of, read_description
 from models.tts.voice_graph import Feeds, Rendering, load_graph
 
@@ -58,6 +59,8 @@ class WorkerVoice:
         self._voice = PiperVoice(session=None, config=self.config)
         self._say = lru_cache(maxsize=4096)(self._sounds)
         self._plans: OrderedDict[str, list[Piece]] = OrderedDict()
+        # The rules of the language's numbers are read now, and not when somebody waits for the first of them.
+        spoken_forms(("1",), self._language)
         probe = self._feeds([phoneme for sentence in self._phonemes(_CALIBRATION) for phoneme in sentence], 1.0)
         self._graph = load_graph(model, self.config.hop_length, probe)
         said = np.concatenate(list(self._graph.render(probe).parts))
