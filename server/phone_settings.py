@@ -19,6 +19,14 @@ class PhoneSettings(Group):
         default=SecretStr(""),
         description="Shown by carriers that sign nothing (Vonage, Plivo, Telnyx, Asterisk); empty closes their doors.",
     )
+    agents: str = Field(
+        default="",
+        description="Agent by the number that was called: `+4930123=NAME *=NAME`; empty for the settings' own.",
+    )
+    transfers: str = Field(
+        default="", description="Numbers that agents may hand calls to, by a name: `human=+4930456`; empty for none."
+    )
+    end_call: bool = Field(default=False, description="Agents may end a call by themselves.")
     greeting: str = Field(default="", description="What a call begins with; empty for the language's own.")
     silence_s: float = Field(
         default=10, ge=2, le=600, description="A caller who says nothing for so long is asked; the third time it ends."

@@ -18,12 +18,13 @@ from server.transports.base import DoorSettings, SessionObserver
 from server.transports.calls import Calls
 from server.transports.manners import Manners, phrases
 from server.transports.phone_routes import Carrier
+from server.transports.phone_tools import PhoneTools
 from server.transports.twilio_signature import Validator
 
 _WITH_TOKEN = {
     "vonage": Carrier(vonage.VonageCodec, vonage.answer, vonage.hang_up),
-    "plivo": Carrier(plivo.PlivoCodec, plivo.answer, plivo.hang_up),
-    "telnyx": Carrier(telnyx.TelnyxCodec, telnyx.answer, telnyx.hang_up),
+    "plivo": Carrier(plivo.PlivoCodec, plivo.answer, plivo.hang_up, plivo.dial),
+    "telnyx": Carrier(telnyx.TelnyxCodec, telnyx.answer, telnyx.hang_up, telnyx.dial),
     "asterisk": Carrier(asterisk.WebSocketChannelCodec),
 }
 _MIN_TOKEN = 16
@@ -45,19 +46,25 @@ def open_doors(
     )
     # Half a second of talking over each other is lived with on a screen, not on a phone.
     door = replace(door, policy=replace(door.policy, interrupt_ms=phone.interrupt_ms))
-    calls = Calls(engines, door, manners, admission, observer)
+    tools = PhoneTools(phone.end_call, _pairs("phone.transfers", phone.transfers))
+    calls = Calls(engines, door, manners, admission, observer, tools)
+    agents = _pairs("phone.agents", phone.agents)
+
+    def agent_of(number: str) -> str:
+        return agents.get(number) or agents.get("*", "")
+
     words = phrases(door.config.language)
     auth_token, token = settings.twilio.auth_token.get_secret_value(), phone.token.get_secret_value()
     if auth_token:
         if not phone.public_url:
             raise SettingsError("twilio.auth_token is set, but phone.public_url is not: signatures cover that URL")
         validator = Validator(auth_token, _shared_keys(settings.twilio.shared_key.get_secret_value()))
-        app.include_router(twilio.router(calls, twilio.TwilioSettings(phone.public_url, validator), words))
+        app.include_router(twilio.router(calls, twilio.TwilioSettings(phone.public_url, validator), words, agent_of))
     if token:
         if len(token) < _MIN_TOKEN or not phone.public_url:
             raise SettingsError(f"phone.token needs {_MIN_TOKEN} characters or more, and phone.public_url beside it")
         for name, carrier in _WITH_TOKEN.items():
-            app.include_router(phone_routes.router(name, carrier, calls, phone.public_url, token, words))
+            app.include_router(phone_routes.router(name, carrier, calls, phone.public_url, token, words, agent_of))
     _audiosocket(settings)
     return calls
 
@@ -65,8 +72,8 @@ def open_doors(
 @asynccontextmanager
 async def running(calls: Calls, settings: Settings) -> AsyncIterator[None]:
     """AudioSocket connections are taken as long as this lasts; then all calls end."""
-    where = _audiosocket(settings)
-    listener = None if where is None else await asterisk.listen(calls, *where)
+    where, agents = _audiosocket(settings), _pairs("phone.agents", settings.phone.agents)
+    listener = None if where is None else await asterisk.listen(calls, *where, agents.get("*", ""))
     try:
         yield
     finally:
@@ -90,6 +97,14 @@ def _audiosocket(settings: Settings) -> tuple[str, int] | None:
             " has no keys: take 127.0.0.1, or let everybody in with auth.allow_open = true"
         )
     return host.strip("[]"), int(port)
+
+
+def _pairs(name: str, text: str) -> dict[str, str]:
+    """``key=value`` with spaces between. Raises SettingsError."""
+    pairs = [entry.partition("=")[::2] for entry in text.split()]
+    if not all(key and value for key, value in pairs):
+        raise SettingsError(f"{name} is not written as KEY=VALUE, with spaces between the pairs")
+    return dict(pairs)
 
 
 def _shared_keys(text: str) -> dict[str, str]:

@@ -12,8 +12,8 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from server.transports import carrier
-from server.transports.calls import Caller, Calls
-from server.transports.carrier import LineAudio, LineEvent, LineFormat, LineMark, LineStarted, LineStopped
+from server.transports.calls import Calls
+from server.transports.carrier import Caller, LineAudio, LineEvent, LineFormat, LineMark, LineStarted, LineStopped
 
 _log = logging.getLogger(__name__)
 
@@ -167,11 +167,11 @@ class _TcpLeg:
             self._writer.close()
 
 
-async def listen(calls: Calls, host: str, port: int) -> asyncio.Server:
-    """Take AudioSocket connections. Raises OSError."""
+async def listen(calls: Calls, host: str, port: int, agent: str) -> asyncio.Server:
+    """Take AudioSocket connections, for this agent. Raises OSError."""
 
     async def anybody(_: LineStarted) -> Caller:
-        return Caller()
+        return Caller(agent)
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await calls.answer(_TcpLeg(reader, writer), anybody)

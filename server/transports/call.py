@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import suppress
 from dataclasses import replace
 
 from server.core import events as e
 from server.core.session import Session
 from server.runtime.runner import Engines, Runner
-from server.transports.base import DoorSettings, SessionObserver
+from server.transports.base import DoorSettings, Role, SessionObserver
 from server.transports.carrier import (
     FRAME_MS,
+    Caller,
     Frame,
     Leg,
     LineAudio,
@@ -27,15 +28,14 @@ from server.transports.carrier import (
     RefusedCall,
     silence,
 )
-from server.transports.manners import PROMPTS, WARNING_S, Manners, phrases
+from server.transports.courtesy import Courtesy
+from server.transports.manners import Manners, phrases
+from server.transports.phone_tools import PhoneTools, equip
 from server.transports.playout import Piece, Playout
 from server.transports.timeline import STALL_FILL_MS, STALL_MS, Timeline
 from server.transports.wire import new_id
 
 _log = logging.getLogger(__name__)
-
-_UNHEARD_S = 5.0
-"""How long a mark is waited for that should have come."""
 
 
 class _OverError(Exception):
@@ -46,6 +46,18 @@ class _OverError(Exception):
         self.outcome = outcome
 
 
+def _cast(door: DoorSettings, caller: Caller, engines: Engines, session_id: str) -> Role | None:
+    """The agent that takes the call; None for the settings' own. Raises RefusedCall. What a caller has had done counts
+    as done when the same number calls again."""
+    if not caller.agent:
+        return None
+    scope = hashlib.sha256(f"phone {caller.number}".encode()).hexdigest() if caller.number else ""
+    role = door.agents.cast(caller.agent, door.config, engines, session_id, scope) if door.agents else None
+    if role is None:
+        raise RefusedCall(f"there is no agent {caller.agent!r}")
+    return role
+
+
 class Call:
     """``run`` it until it is over, and ``carry`` each of its media connections meanwhile."""
 
@@ -53,23 +65,28 @@ class Call:
         self,
         started: LineStarted,
         leg: Leg,
+        caller: Caller,
         engines: Engines,
         door: DoorSettings,
         manners: Manners,
+        tools: PhoneTools,
         observer: SessionObserver,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.id = started.call_id
         self._manners, self._observer, self._clock = manners, observer, clock
         self._door = leg.codec.name
-        self._marked = leg.codec.marks
         self._wire = started.format.session
-        config = replace(door.config, input_format=self._wire, output_format=self._wire)
-        self._phrases = phrases(config.language)
         self.session_id = new_id("sess")
-        session = Session(self.session_id, config, new_id, policy=door.policy, marks=self._marked)
-        toolbox = door.toolbox(self.session_id)
-        self._runner = Runner(session, engines, self, observer, door.taps, toolbox=toolbox)
+        role = _cast(door, caller, engines, self.session_id)
+        config, toolbox = (role.config, role.toolbox) if role else (door.config, door.toolbox(self.session_id))
+        config = replace(config, input_format=self._wire, output_format=self._wire)
+        config, toolbox = equip(config, toolbox, tools, self.leave, transfers=leg.codec.resumes)
+        self._phrases = phrases(config.language)
+        self._greeting = (role.opening if role else "") or manners.greeting or self._phrases.greeting
+        session = Session(self.session_id, config, new_id, policy=door.policy, marks=leg.codec.marks)
+        own = role.engines if role else engines
+        self._runner = Runner(session, own, self, observer, door.taps, toolbox=toolbox)
         self._playout = Playout(
             frame=self._wire.rate * FRAME_MS // 1000 * self._wire.width,
             width=self._wire.width,
@@ -88,17 +105,22 @@ class Call:
         self._streams: set[str] = set()
         self._marks: dict[str, tuple[str, int]] = {}
         self._sent = 0
+        self._courtesy = Courtesy(
+            manners,
+            self._phrases,
+            self._playout,
+            self._marks if leg.codec.marks else None,
+            self._runner.receive,
+            self.hang_up,
+            clock,
+        )
         self._keys = ""
         self._keys_timer: asyncio.TimerHandle | None = None
         self._timeline = Timeline()
         self._stall: asyncio.TimerHandle | None = None
         self._lost: asyncio.TimerHandle | None = None
-        self._making: set[str] = set()
-        self._sayings = 0
-        self._prompts = 0
-        self._speaking = False
-        self._stirred = clock()
-        self._news = asyncio.Event()
+        self.transfer_to = ""
+        """Who is called when this call has ended."""
 
     # ------------------------------------------------------------------------------------ its life
 
@@ -112,11 +134,11 @@ class Call:
                 self._group = group
                 group.create_task(self._runner.run())
                 group.create_task(self._pump())
-                group.create_task(self._mind_silence())
-                group.create_task(self._mind_time())
+                group.create_task(self._courtesy.mind_silence())
+                group.create_task(self._courtesy.mind_time())
                 group.create_task(self._end())
                 self._running.set()
-                await self._say(self._manners.greeting or self._phrases.greeting, protected=True)
+                await self._courtesy.say(self._greeting, protected=True)
         except* _OverError as over:
             ended = over.exceptions[0]
             outcome = ended.outcome if isinstance(ended, _OverError) else outcome
@@ -134,16 +156,21 @@ class Call:
             if self._leg is not None:
                 await self._leg.close()
 
+    @property
+    def over(self) -> bool:
+        """Whether it has ended."""
+        return self._over.done()
+
     def hang_up(self, outcome: str = "completed") -> None:
         """End the call now."""
         if not self._over.done():
             self._over.set_result(outcome)
 
-    async def farewell(self, words: str, outcome: str = "completed") -> None:
-        """Say this, and end the call when it was heard."""
-        await self._say(words, protected=True)
-        await self._until_heard()
-        self.hang_up(outcome)
+    def leave(self, number: str) -> None:
+        """End the call once what is being said was heard. number: who is called next, "" for nobody."""
+        self.transfer_to = number
+        if self._group is not None and not self._over.done():
+            self._group.create_task(self._courtesy.leave("transferred" if number else "completed"))
 
     async def _end(self) -> None:
         raise _OverError(await self._over)
@@ -179,7 +206,7 @@ class Call:
         if resumed:
             _log.info("call goes on over a new stream", extra={"call": self.id})
             await self._runner.receive(e.LineLost())
-            await self._say(self._phrases.cut_off)
+            await self._courtesy.say(self._phrases.cut_off)
         self._playout.hold(False)
         async for event in events:
             await self._take(event)
@@ -236,7 +263,7 @@ class Call:
 
     async def _press(self, digit: str) -> None:
         """Keys up to #, or up to a pause, are one turn."""
-        self._stir()
+        self._courtesy.stir()
         await self._runner.receive(e.KeyPressed(digit))
         if self._keys_timer is not None:
             self._keys_timer.cancel()
@@ -261,7 +288,7 @@ class Call:
             return
         item_id, samples = self._marks.pop(name)
         await self._runner.receive(e.Played(item_id, samples))
-        self._stir()
+        self._courtesy.stir()
 
     # ----------------------------------------------------------------------------- what goes out
 
@@ -272,26 +299,14 @@ class Call:
                 self._playout.add(event.item_id, event.audio, event.start)
             case e.OutputAudioDone():
                 self._playout.complete(event.item_id)
-            case e.ResponseCreated():
-                self._making.add(event.response.id)
-                self._begun()
-            case e.ResponseDone():
-                self._making.discard(event.response.id)
-                self._stir()
-            case e.SpeechStarted():
-                self._speaking = True
-                self._stir()
-            case e.SpeechStopped():
-                self._speaking = False
-                self._stir()
             case _:
-                pass
+                self._courtesy.see(event)
 
     async def clear_playout(self, item_id: str) -> None:
         """See ``Peer``."""
         self._playout.clear()
         self._marks.clear()
-        self._news.set()
+        self._courtesy.sent()
         leg = self._leg
         frame = None if leg is None else leg.codec.clear()
         if leg is not None and frame is not None:
@@ -304,7 +319,7 @@ class Call:
             async with self._sending:
                 if self._leg is not None and piece.epoch == self._playout.epoch:
                     await self._send_piece(self._leg, piece)
-            self._news.set()
+            self._courtesy.sent()
 
     async def _send_piece(self, leg: Leg, piece: Piece) -> None:
         await leg.send(leg.codec.audio(self._line.say(piece.audio)))
@@ -314,68 +329,3 @@ class Call:
         if mark is not None:
             self._marks[name] = piece.item_id, piece.end
             await leg.send(mark)
-
-    # ----------------------------------------------------------------------------------- manners
-
-    async def _say(self, words: str, *, protected: bool = False) -> None:
-        self._sayings += 1
-        await self._runner.receive(e.Say(words, protected))
-
-    def _begun(self) -> None:
-        """An answer of the model means that the caller has said something."""
-        if self._sayings:
-            self._sayings -= 1
-        else:
-            self._prompts = 0
-        self._stir()
-
-    def _stir(self) -> None:
-        """Something has happened that the caller's silence counts from."""
-        self._stirred = self._clock()
-        self._news.set()
-
-    @property
-    def _quiet(self) -> bool:
-        """Whether all that was said has been heard, and nobody speaks."""
-        return not (self._making or self._speaking or self._marks) and self._playout.empty
-
-    async def _until_heard(self) -> None:
-        """Until all that is being said has reached the caller, or should have."""
-        while self._making or not self._playout.empty:
-            await self._wait_for_news()
-        until = self._playout.plays_until + (_UNHEARD_S if self._marked else 0)
-        while (self._marks or not self._marked) and (left := until - self._clock()) > 0:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(left):
-                    await self._wait_for_news()
-
-    async def _wait_for_news(self) -> None:
-        self._news.clear()
-        await self._news.wait()
-
-    async def _mind_silence(self) -> None:
-        """Ask a caller who says nothing, twice; then end the call."""
-        while True:
-            await self._until_silent()
-            if self._prompts >= PROMPTS:
-                await self.farewell(self._phrases.goodbye, "silent")
-                return
-            self._prompts += 1
-            await self._say(self._phrases.still_there)
-
-    async def _until_silent(self) -> None:
-        while True:
-            left = None
-            if self._quiet:
-                left = max(self._stirred, self._playout.plays_until) + self._manners.silence_s - self._clock()
-                if left <= 0:
-                    return
-            with suppress(TimeoutError):
-                async with asyncio.timeout(left):
-                    await self._wait_for_news()
-
-    async def _mind_time(self) -> None:
-        await asyncio.sleep(max(0.0, self._manners.max_s - WARNING_S))
-        await self._say(self._phrases.one_minute)
-        await asyncio.sleep(min(WARNING_S, self._manners.max_s))
-        await self.farewell(self._phrases.time_is_up, "expired")

@@ -7,17 +7,16 @@ import logging
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
-from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from models.base import CapacityError
-from server.core.events import SessionConfig
 from server.runtime.admission import Admission
 from server.runtime.runner import Engines
 from server.transports.base import DoorSettings, SessionObserver
 from server.transports.call import Call
 from server.transports.carrier import (
     MAX_MESSAGE,
+    Caller,
     Leg,
     LineEvent,
     LineStarted,
@@ -26,6 +25,7 @@ from server.transports.carrier import (
     RefusedMessage,
 )
 from server.transports.manners import Manners
+from server.transports.phone_tools import NO_TOOLS, PhoneTools
 from server.transports.reordering import Reordering
 
 _log = logging.getLogger(__name__)
@@ -45,17 +45,8 @@ class CallState(StrEnum):
     ENDED = "ended"
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """Whose call it is. agent: name of the agent that takes it, "" for the settings' own. number: the caller's, ""
-    where it is not shown."""
-
-    agent: str = ""
-    number: str = ""
-
-
 class Calls:
-    """One for all phone doors. config_of: what a session starts with, by the agent's name; raises KeyError."""
+    """One for all phone doors."""
 
     def __init__(
         self,
@@ -64,13 +55,13 @@ class Calls:
         manners: Manners,
         admission: Admission,
         observer: SessionObserver,
-        config_of: Callable[[str], SessionConfig] | None = None,
+        tools: PhoneTools = NO_TOOLS,
     ) -> None:
         self._engines, self._door, self._manners = engines, door, manners
         self._admission, self._observer = admission, observer
-        self._config_of = config_of
+        self._tools = tools
         self._live: dict[str, Call] = {}
-        self._ended: OrderedDict[str, None] = OrderedDict()
+        self._ended: OrderedDict[str, str] = OrderedDict()
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
@@ -80,9 +71,21 @@ class Calls:
 
     def state(self, call_id: str) -> CallState:
         """Whether the call is under way."""
-        if call_id in self._live:
-            return CallState.LIVE
+        call = self._live.get(call_id)
+        if call is not None:
+            return CallState.ENDED if call.over else CallState.LIVE
         return CallState.ENDED if call_id in self._ended else CallState.UNKNOWN
+
+    def transfer_of(self, call_id: str) -> str:
+        """Who is to be called now that this call has ended; "" for nobody. Told once."""
+        call = self._live.get(call_id)
+        if call is not None and call.over:
+            number, call.transfer_to = call.transfer_to, ""
+        else:
+            number = self._ended.get(call_id, "")
+            if number:
+                self._ended[call_id] = ""
+        return number
 
     async def answer(self, leg: Leg, admit: Callable[[LineStarted], Awaitable[Caller]]) -> None:
         """Be on a carrier's connection until it ends. admit: whose call it is; raises RefusedCall."""
@@ -91,7 +94,7 @@ class Calls:
             async with aclosing(_events(leg)) as events:
                 started = await _start(events)
                 caller = await admit(started)
-                call = self._live.get(started.call_id) or self._begin(started, leg, caller)
+                call = self._known(started.call_id) or self._begin(started, leg, caller)
                 await call.carry(started, leg, events)
         except RefusedCall as refused:
             self._observer.session_refused(door)
@@ -108,18 +111,20 @@ class Calls:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _begin(self, started: LineStarted, leg: Leg, caller: Caller) -> Call:
-        if started.call_id in self._ended:
+    def _known(self, call_id: str) -> Call | None:
+        call = self._live.get(call_id)
+        if call_id in self._ended or (call is not None and call.over):
             raise RefusedCall("the call has ended before")
-        door = self._door
-        if self._config_of is not None:
-            try:
-                door = replace(door, config=self._config_of(caller.agent))
-            except KeyError:
-                raise RefusedCall(f"there is no agent {caller.agent!r}") from None
+        return call
+
+    def _begin(self, started: LineStarted, leg: Leg, caller: Caller) -> Call:
         place = self._admission.admit()
         place.__enter__()
-        call = Call(started, leg, self._engines, door, self._manners, self._observer)
+        try:
+            call = Call(started, leg, caller, self._engines, self._door, self._manners, self._tools, self._observer)
+        except RefusedCall:
+            place.__exit__(None, None, None)
+            raise
         _log.info(
             "call",
             extra={"call": call.id, "session": call.session_id, "door": leg.codec.name, "pii.caller": caller.number},
@@ -132,7 +137,7 @@ class Calls:
             place.__exit__(None, None, None)
             self._tasks.discard(task)
             del self._live[call.id]
-            self._ended[call.id] = None
+            self._ended[call.id] = call.transfer_to
             if len(self._ended) > _REMEMBERED:
                 self._ended.popitem(last=False)
 

@@ -105,6 +105,15 @@ ULAW = LineFormat("ulaw", 8_000)
 
 
 @dataclass(frozen=True, slots=True)
+class Caller:
+    """Whose call it is. agent: name of the agent that takes it, "" for the settings' own. number: the caller's, ""
+    where it is not shown."""
+
+    agent: str = ""
+    number: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class LineStarted:
     """The stream begins. call_id: the same on every stream of one call. parameters: what the carrier passes on."""
 

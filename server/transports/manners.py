@@ -16,6 +16,8 @@ class Phrases:
     time_is_up: str
     cut_off: str
     busy: str
+    farewell: str
+    transfer: str
 
 
 _PHRASES = {
@@ -27,6 +29,8 @@ _PHRASES = {
         time_is_up="Our time is up. Thank you for calling. Goodbye.",
         cut_off="We were cut off for a moment. Please say that again.",
         busy="All our lines are busy. Please call again later.",
+        farewell="Thank you for calling. Goodbye.",
+        transfer="One moment, please. I am connecting you.",
     ),
     "de": Phrases(
         greeting="Guten Tag, Sie sprechen mit einem automatischen Assistenten. Wie kann ich Ihnen helfen?",
@@ -36,6 +40,8 @@ _PHRASES = {
         time_is_up="Unsere Zeit ist um. Danke für Ihren Anruf. Auf Wiederhören.",
         cut_off="Wir waren kurz unterbrochen. Bitte sagen Sie das noch einmal.",
         busy="Alle Leitungen sind besetzt. Bitte rufen Sie später noch einmal an.",
+        farewell="Danke für Ihren Anruf. Auf Wiederhören.",
+        transfer="Einen Moment bitte. Ich verbinde Sie.",
     ),
 }
 

@@ -12,8 +12,8 @@ from urllib.parse import parse_qsl, urlencode
 import orjson
 from fastapi import APIRouter, Request, Response, WebSocket
 
-from server.transports.calls import Caller, Calls, CallState
-from server.transports.carrier import CarrierCodec, LineStarted
+from server.transports.calls import Calls, CallState
+from server.transports.carrier import Caller, CarrierCodec, LineStarted
 from server.transports.manners import Phrases
 from server.transports.websocket_leg import WebSocketLeg
 
@@ -43,11 +43,12 @@ class Answers(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Carrier:
-    """codec: makes one for each connection. answer, hang_up: of the webhook; None where there is none."""
+    """codec: makes one for each connection. answer, hang_up, dial: of the webhook; None where there is none."""
 
     codec: Callable[[], CarrierCodec]
     answer: Answers | None = None
     hang_up: Callable[[str], tuple[Any, str]] | None = None
+    dial: Callable[[str], tuple[Any, str]] | None = None
 
 
 def router(
@@ -71,6 +72,11 @@ def router(
         _log.warning("carrier request refused", extra={"door": name, "reason": "wrong token" if given else "no token"})
         return False
 
+    async def caller_of(started: LineStarted) -> Caller:
+        passed = started.parameters
+        agent = passed.get("agent") or (agent_of(passed.get("to", "")) if agent_of else "")
+        return Caller(agent, passed.get("caller", ""))
+
     async def voice(request: Request, token: str = "") -> Response:
         assert carrier.answer is not None
         assert carrier.hang_up is not None
@@ -79,6 +85,9 @@ def router(
         fields = await _fields(request)
         call_id = next((fields[key] for key in _CALL_IDS if fields.get(key)), "")
         state = calls.state(call_id)
+        number = calls.transfer_of(call_id)
+        if number and carrier.dial is not None:
+            return _answered(*carrier.dial(number))
         if state is CallState.ENDED:
             return _answered(*carrier.hang_up(""))
         if state is CallState.UNKNOWN and calls.full:
@@ -93,16 +102,12 @@ def router(
             return
         offered = websocket.scope.get("subprotocols", [])
         await websocket.accept(subprotocol=next((p for p in _SUBPROTOCOLS if p in offered), None))
-        await calls.answer(WebSocketLeg(websocket, carrier.codec()), _caller)
+        await calls.answer(WebSocketLeg(websocket, carrier.codec()), caller_of)
 
     if carrier.answer is not None:
         routes.add_api_route(f"/{name}/voice", voice, methods=["GET", "POST"], include_in_schema=False)
     routes.websocket(f"/{name}/stream")(stream)
     return routes
-
-
-async def _caller(started: LineStarted) -> Caller:
-    return Caller(started.parameters.get("agent", ""), started.parameters.get("caller", ""))
 
 
 async def _fields(request: Request) -> dict[str, str]:

@@ -113,3 +113,8 @@ def hang_up(words: str) -> tuple[Any, str]:
     """The XML that ends a call, after these words."""
     spoken = f"<Speak>{escape(words)}</Speak>" if words else ""
     return f"<Response>{spoken}<Hangup/></Response>", "application/xml"
+
+
+def dial(number: str) -> tuple[Any, str]:
+    """The XML that hands the caller on."""
+    return f"<Response><Dial><Number>{escape(number)}</Number></Dial></Response>", "application/xml"

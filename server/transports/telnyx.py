@@ -46,7 +46,11 @@ class TelnyxCodec:
         media = carrier.part(body, "media_format")
         encoding = carrier.text(media, "encoding").lower()
         line = LineFormat(_ENCODINGS.get(encoding, encoding), carrier.number(media, "sample_rate"))
-        parameters = {**carrier.strings(body.get("custom_parameters")), "caller": str(body.get("from", ""))}
+        parameters = {
+            **carrier.strings(body.get("custom_parameters")),
+            "caller": str(body.get("from", "")),
+            "to": str(body.get("to", "")),
+        }
         stream = carrier.text(message, "stream_id")
         started = LineStarted(carrier.text(body, "call_control_id"), stream, line, parameters)
         self._stream = stream
@@ -95,3 +99,8 @@ def hang_up(words: str) -> tuple[Any, str]:
     """The TeXML that ends a call, after these words."""
     spoken = f"<Say>{escape(words)}</Say>" if words else ""
     return f"<Response>{spoken}<Hangup/></Response>", "application/xml"
+
+
+def dial(number: str) -> tuple[Any, str]:
+    """The XML that hands the caller on."""
+    return f"<Response><Dial>{escape(number)}</Dial></Response>", "application/xml"

@@ -17,8 +17,8 @@ from xml.sax.saxutils import escape, quoteattr
 from fastapi import APIRouter, Request, Response, WebSocket
 
 from server.transports import carrier
-from server.transports.calls import Caller, Calls, CallState
-from server.transports.carrier import LineAudio, LineEvent, LineFormat, LineMark, LineStarted, LineStopped
+from server.transports.calls import Calls, CallState
+from server.transports.carrier import Caller, LineAudio, LineEvent, LineFormat, LineMark, LineStarted, LineStopped
 from server.transports.manners import Phrases
 from server.transports.twilio_signature import SIGNATURE, Validator
 from server.transports.websocket_leg import WebSocketLeg
@@ -174,6 +174,9 @@ def router(
             return _forbidden(request.headers.get(SIGNATURE), "voice")
         call_id = fields.get("CallSid", "")
         state = calls.state(call_id)
+        number = calls.transfer_of(call_id)
+        if number:
+            return _twiml(f"<Response><Dial>{escape(number)}</Dial></Response>")
         if state is CallState.ENDED or not call_id:
             return _twiml(_HANG_UP)
         if state is CallState.UNKNOWN and calls.full:

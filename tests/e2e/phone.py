@@ -16,12 +16,12 @@ from tests.models.speech import speak
 RATE = 8_000
 
 
-async def ask(line: Line, text: str) -> Pcm16:
-    """Say it, and hear the whole answer."""
+async def ask(line: Line, text: str, *, quiet_s: float = 0.8) -> Pcm16:
+    """Say it, and hear the whole answer: it is over when nothing was heard for so long."""
     speech = speak(text, rate=RATE)
     end = line.say(speech, RATE) + speech_bounds(speech)[1]
     await line.after(end)
-    await quiet_after(line, end)
+    await quiet_after(line, end, quiet_s)
     return line.recording.heard_pcm[end:]
 
 

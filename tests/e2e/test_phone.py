@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import Iterator
 
 import httpx2
@@ -12,18 +13,26 @@ import websockets
 from scripts.phone_line.caller import quiet_after
 from scripts.phone_line.line import Line, Trouble
 from scripts.phone_line.twilio import TwilioAccount, TwilioEnd, sign, twilio_call
-from tests.e2e.conftest import Server, start, stop
+from tests.e2e.conftest import ROOT, Server, start, stop
 from tests.e2e.phone import ask, speak_over_the_answer, understood
 
 TOKEN = "an auth token of nobody's account"
 PUBLIC = "https://voice.example.org/phones"
 GREETING = "Hello."
+SALON = "+4930999"
 
 
 @pytest.fixture(scope="module")
-def switchboard() -> Iterator[Server]:
-    """A server that takes Twilio's calls."""
+def switchboard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server that takes Twilio's calls; at one of its numbers, the reception of the examples answers."""
+    folder = tmp_path_factory.mktemp("agents")
+    for path in (ROOT / "examples" / "reception").iterdir():
+        if path.suffix in (".toml", ".py"):
+            shutil.copy(path, folder)
     server = start(
+        KAMMERTON_AGENTS__FOLDER=str(folder),
+        KAMMERTON_STORE__URL=f"sqlite:///{folder}/store.db",
+        KAMMERTON_PHONE__AGENTS=f"{SALON}=reception",
         KAMMERTON_TWILIO__AUTH_TOKEN=TOKEN,
         KAMMERTON_PHONE__PUBLIC_URL=PUBLIC,
         KAMMERTON_PHONE__GREETING=GREETING,
@@ -58,6 +67,17 @@ async def test_whoever_speaks_over_the_answer_is_listened_to_at_once(account: Tw
         assert stopped is not None
         assert stopped < spoken
         assert line.recording.clears == 1
+
+
+async def test_the_number_that_was_called_says_which_agent_answers_and_its_tools_run(switchboard: Server):
+    salon = TwilioAccount(switchboard.base_url, PUBLIC, TOKEN, SALON)
+    async with twilio_call(salon) as line:
+        await quiet_after(line, 0, 1.2)
+        opening = await understood(switchboard, line.recording.heard_pcm)
+        assert opening & {"assistant", "help", "salon"}, opening
+        answer = await ask(line, "What time do you open on Friday?", quiet_s=2.0)
+        assert await understood(switchboard, answer) & {"nine", "open", "friday"}
+    assert 'kammerton_tool_calls_total{outcome="ok"}' in switchboard.get("/metrics")[1]
 
 
 async def test_keys_are_collected_and_answered(switchboard: Server, account: TwilioAccount):

@@ -11,16 +11,17 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from models.base import ChatRequest
+from models.base import ChatRequest, Priority, ToolCallDelta
 from scripts.phone_line.twilio import TwilioEnd
 from scripts.phone_line.wire import Clear, Mark, Play
 from server.core.events import SessionConfig
 from server.core.turns import TurnPolicy
 from server.runtime.admission import Admission
 from server.transports.base import DoorSettings
-from server.transports.calls import Caller, Calls, CallState
-from server.transports.carrier import LineStarted
+from server.transports.calls import Calls, CallState
+from server.transports.carrier import Caller, LineStarted
 from server.transports.manners import Manners
+from server.transports.phone_tools import PhoneTools
 from server.transports.twilio import TwilioCodec
 from tests.runtime.engines import ScriptedChat, ScriptedVoice
 from tests.transports.carrier_peer import HandLeg
@@ -67,12 +68,13 @@ class _Counts:
 class House:
     """All calls of one server."""
 
-    def __init__(self, manners: Manners = QUICK, *, limit: int = 4, answer: str = "Thank you.") -> None:
+    def __init__(self, manners: Manners = QUICK, *, limit: int = 4, answer: str | ToolCallDelta = "Thank you.") -> None:
         self.vad = self.stt = _Deaf()
         self.llm, self.tts = ScriptedChat(answer), ScriptedVoice()
         self.counts = _Counts()
         door = DoorSettings(SessionConfig(instructions="Be brief."), TurnPolicy())
-        self.calls = Calls(self, door, manners, Admission(limit), self.counts)  # type: ignore[arg-type]
+        tools = PhoneTools(end_call=True, transfers={"human": "+49302"})
+        self.calls = Calls(self, door, manners, Admission(limit), self.counts, tools)  # type: ignore[arg-type]
         self._numbers = itertools.count(1)
 
     @asynccontextmanager
@@ -91,8 +93,13 @@ class House:
 
     async def asked(self, number: int = 1) -> ChatRequest:
         """What the model got to read, once it was asked so often."""
-        await until(lambda: len(self.llm.requests) >= number)
-        return self.llm.requests[number - 1]
+        await until(lambda: len(self.questions) >= number)
+        return self.questions[number - 1]
+
+    @property
+    def questions(self) -> list[ChatRequest]:
+        """What the model was asked; reading ahead is not asking."""
+        return [request for request in self.llm.requests if request.priority is not Priority.BACKGROUND]
 
 
 async def until(true: Callable[[], bool]) -> None:
@@ -135,7 +142,7 @@ async def test_a_call_begins_with_the_greeting_in_whole_frames_each_marked(house
         assert house.tts.said == ["Good day."]
         assert len(set(marks(leg))) == len(marks(leg))
         assert all(len(play.samples) % 160 == 0 for play in leg.of(Play) if isinstance(play, Play))
-        assert house.llm.requests == []
+        assert house.questions == []
 
 
 async def test_typed_keys_up_to_the_hash_are_one_turn_of_the_caller(house: House):
@@ -238,11 +245,7 @@ async def test_a_new_stream_of_a_call_takes_over_from_one_that_still_seems_alive
 async def test_a_caller_who_says_nothing_is_asked_twice_and_bidden_goodbye():
     house = House(Manners(greeting="Good day.", silence_s=0.05))
     async with house.call() as leg:
-        told: set[str] = set()
-        async with asyncio.timeout(30):
-            while not leg.closed.is_set():
-                play_all(leg, told)
-                await asyncio.sleep(0.01)
+        await until_closed(leg)
     assert house.tts.said == [
         "Good day.",
         "Are you still there?",
@@ -256,11 +259,7 @@ async def test_a_caller_who_says_nothing_is_asked_twice_and_bidden_goodbye():
 async def test_the_longest_call_ends_after_a_warning():
     house = House(Manners(greeting="Good day.", max_s=1.0))
     async with house.call() as leg:
-        told: set[str] = set()
-        async with asyncio.timeout(30):
-            while not leg.closed.is_set():
-                play_all(leg, told)
-                await asyncio.sleep(0.01)
+        await until_closed(leg)
     assert house.tts.said[1] == "We have one minute left."
     assert house.tts.said[-1] == "Goodbye."
     await until(lambda: house.counts.closed == ["expired"])
@@ -303,3 +302,45 @@ async def test_a_carrier_that_sends_nothing_but_nonsense_is_hung_up_on(house: Ho
         leg.tell(*["nonsense"] * 100)
         await leg.closed.wait()
     await until(lambda: house.counts.closed == ["completed"])
+
+
+async def until_closed(leg: HandLeg) -> None:
+    """A carrier that plays all that it gets."""
+    told: set[str] = set()
+    async with asyncio.timeout(30):
+        while not leg.closed.is_set():
+            play_all(leg, told)
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "words", "number"),
+    [
+        ("end_call", "{}", "Thank you for calling.", ""),
+        ("transfer_call", '{"to": "human"}', "I am connecting you.", "+49302"),
+    ],
+)
+async def test_an_agent_ends_a_call_or_hands_it_on_when_its_last_words_were_heard(
+    name: str, arguments: str, words: str, number: str
+):
+    house = House(answer=ToolCallDelta(0, arguments, "call_1", name))
+    async with house.call("CA1") as leg:
+        leg.tell(leg.end.key("1"), leg.end.key("#"))
+        await until_closed(leg)
+        assert words in house.tts.said
+        assert house.calls.state("CA1") is CallState.ENDED
+        assert house.calls.transfer_of("CA1") == number
+        assert house.calls.transfer_of("CA1") == ""
+    assert {tool.name for tool in (await house.asked()).tools} == {"end_call", "transfer_call"}
+
+
+async def test_a_call_for_an_agent_that_does_not_exist_is_refused(house: House):
+    async def for_nobody(started: LineStarted) -> Caller:
+        return Caller("nobody")
+
+    end = TwilioEnd("CA9", {})
+    leg = HandLeg(TwilioCodec(), end)
+    leg.tell(*end.hello())
+    await house.calls.answer(leg, for_nobody)
+    assert leg.closed.is_set()
+    assert (house.counts.refused, house.calls.full) == (1, False)

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from scripts.phone_line.twilio import TwilioEnd
 from scripts.phone_line.wire import Clear, Mark, Play
-from server.transports.calls import Caller
 from server.transports.carrier import (
     ULAW,
+    Caller,
     LineAudio,
     LineFormat,
     LineKey,

@@ -1,0 +1,141 @@
+"""What a call owes its caller beside answers: words of its own, patience, and an end that is heard."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sized
+from contextlib import suppress
+
+from server.core import events as e
+from server.transports.manners import PROMPTS, WARNING_S, Manners, Phrases
+from server.transports.playout import Playout
+
+_UNHEARD_S = 5.0
+"""How long a mark is waited for that should have come."""
+_LEAVE_S = 1.5
+"""After the last words, before the call ends."""
+
+
+class Courtesy:
+    """One call's. receive: tells the Session. marks: of sound that the carrier has not played yet; None where it does
+    not say. hang_up: ends the call, with one word for how."""
+
+    def __init__(
+        self,
+        manners: Manners,
+        phrases: Phrases,
+        playout: Playout,
+        marks: Sized | None,
+        receive: Callable[[e.Input], Awaitable[None]],
+        hang_up: Callable[[str], None],
+        clock: Callable[[], float],
+    ) -> None:
+        self._manners, self._phrases = manners, phrases
+        self._playout, self._marks = playout, marks
+        self._receive, self._hang_up, self._clock = receive, hang_up, clock
+        self._making: set[str] = set()
+        self._sayings = 0
+        self._prompts = 0
+        self._speaking = False
+        self._stirred = clock()
+        self._news = asyncio.Event()
+
+    # ---------------------------------------------------------------------------------- what happens
+
+    def see(self, event: e.Event) -> None:
+        """What the client of another door would be told."""
+        match event:
+            case e.ResponseCreated():
+                self._making.add(event.response.id)
+                self._begun()
+                self.stir()
+            case e.ResponseDone():
+                self._making.discard(event.response.id)
+                self.stir()
+            case e.SpeechStarted() | e.SpeechStopped():
+                self._speaking = isinstance(event, e.SpeechStarted)
+                self.stir()
+            case _:
+                pass
+
+    def _begun(self) -> None:
+        """An answer of the model means that the caller has said something."""
+        if self._sayings:
+            self._sayings -= 1
+        else:
+            self._prompts = 0
+
+    def stir(self) -> None:
+        """Something has happened that the caller's silence counts from."""
+        self._stirred = self._clock()
+        self._news.set()
+
+    def sent(self) -> None:
+        """Some of the speech has left, or was thrown away."""
+        self._news.set()
+
+    # ------------------------------------------------------------------------------------- words
+
+    async def say(self, words: str, *, protected: bool = False) -> None:
+        """Words of the door's own."""
+        self._sayings += 1
+        await self._receive(e.Say(words, protected))
+
+    async def farewell(self, words: str, outcome: str) -> None:
+        """Say this, and end the call when it was heard."""
+        await self.say(words, protected=True)
+        await self._until_heard()
+        self._hang_up(outcome)
+
+    async def leave(self, outcome: str) -> None:
+        """End the call once everything was heard that is being said."""
+        await self._until_silent(_LEAVE_S)
+        self._hang_up(outcome)
+
+    async def mind_silence(self) -> None:
+        """Ask a caller who says nothing, twice; then end the call."""
+        while True:
+            await self._until_silent(self._manners.silence_s)
+            if self._prompts >= PROMPTS:
+                await self.farewell(self._phrases.goodbye, "silent")
+                return
+            self._prompts += 1
+            await self.say(self._phrases.still_there)
+
+    async def mind_time(self) -> None:
+        """End the longest call, after a warning."""
+        await asyncio.sleep(max(0.0, self._manners.max_s - WARNING_S))
+        await self.say(self._phrases.one_minute)
+        await asyncio.sleep(min(WARNING_S, self._manners.max_s))
+        await self.farewell(self._phrases.time_is_up, "expired")
+
+    # ----------------------------------------------------------------------------------- waiting
+
+    @property
+    def _quiet(self) -> bool:
+        """Whether all that was said has been heard, and nobody speaks."""
+        return not (self._making or self._speaking or self._marks) and self._playout.empty
+
+    async def _until_heard(self) -> None:
+        """Until all that is being said has reached the caller, or should have."""
+        while self._making or not self._playout.empty:
+            await self._wait(None)
+        until = self._playout.plays_until + (0 if self._marks is None else _UNHEARD_S)
+        while (self._marks or self._marks is None) and (left := until - self._clock()) > 0:
+            await self._wait(left)
+
+    async def _until_silent(self, seconds: float) -> None:
+        while True:
+            left = None
+            if self._quiet:
+                left = max(self._stirred, self._playout.plays_until) + seconds - self._clock()
+                if left <= 0:
+                    return
+            await self._wait(left)
+
+    async def _wait(self, seconds: float | None) -> None:
+        """For news, and for so long at most."""
+        self._news.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._news.wait()

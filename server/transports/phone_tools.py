@@ -1,0 +1,83 @@
+"""What an agent can do with the call itself: end it, or hand it to a human. Nothing leaves the machine for that: the
+carrier is told when it asks what comes next."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, replace
+
+from models.base import ToolSpec
+from server.core.events import SessionConfig
+from server.errors import ToolError
+from server.runtime.tools import Partial, Result, Toolbox, ToolCall, ToolContext, ToolPolicy, offered
+from server.transports.manners import phrases
+
+
+@dataclass(frozen=True, slots=True)
+class PhoneTools:
+    """Which of them agents have. end_call: whether they may hang up. transfers: numbers by the name of who answers
+    there."""
+
+    end_call: bool = False
+    transfers: Mapping[str, str] | None = None
+
+
+NO_TOOLS = PhoneTools()
+
+
+class EndCall:
+    """See RunnableTool."""
+
+    policy = ToolPolicy(on_interrupt="finish")
+    spec = ToolSpec(
+        "end_call",
+        "End the call, when the caller has said goodbye or wants nothing more.",
+        {"type": "object", "properties": {}, "additionalProperties": False},
+    )
+
+    def __init__(self, leave: Callable[[str], None]) -> None:
+        """leave: end the call once what is being said was heard; given a number, it is called next."""
+        self._leave = leave
+
+    async def run(self, call: ToolCall, context: ToolContext) -> AsyncIterator[Partial | Result]:
+        """See RunnableTool."""
+        self._leave("")
+        yield Result({"status": "the call ends"}, say=phrases(context.language).farewell)
+
+
+class TransferCall:
+    """See RunnableTool."""
+
+    policy = ToolPolicy(on_interrupt="finish")
+
+    def __init__(self, leave: Callable[[str], None], numbers: Mapping[str, str]) -> None:
+        """See EndCall. numbers: by the name of who answers there."""
+        self._leave = leave
+        self._numbers = numbers
+        whom = {"type": "string", "enum": sorted(numbers)}
+        self.spec = ToolSpec(
+            "transfer_call",
+            "Hand the call to a human, when the caller asks for one or you cannot help.",
+            {"type": "object", "properties": {"to": whom}, "required": ["to"], "additionalProperties": False},
+        )
+
+    async def run(self, call: ToolCall, context: ToolContext) -> AsyncIterator[Partial | Result]:
+        """See RunnableTool."""
+        number = self._numbers.get(call.arguments["to"])
+        if number is None:
+            raise ToolError(f"nobody of that name; known: {', '.join(sorted(self._numbers))}")
+        self._leave(number)
+        yield Result({"status": "the call is handed over"}, say=phrases(context.language).transfer)
+
+
+def equip(
+    config: SessionConfig, toolbox: Toolbox, tools: PhoneTools, leave: Callable[[str], None], *, transfers: bool
+) -> tuple[SessionConfig, Toolbox]:
+    """The session's configuration and tools with those of the phone. transfers: whether the carrier asks what comes
+    after a stream, so that it can be told to call somebody."""
+    own: list[EndCall | TransferCall] = [EndCall(leave)] if tools.end_call else []
+    if tools.transfers and transfers:
+        own.append(TransferCall(leave, tools.transfers))
+    listed = (*config.server_tools, *map(offered, own))
+    named = {**toolbox.tools, **{tool.spec.name: tool for tool in own}}
+    return replace(config, server_tools=listed), replace(toolbox, tools=named)
