@@ -218,7 +218,7 @@ async def test_a_lost_connection_that_nobody_resumes_ends_the_call(house: House)
     async with house.call("CA1") as leg:
         await leg.until(lambda said: len(said) >= 2)
     await until(lambda: house.calls.state("CA1") is CallState.ENDED)
-    assert house.counts.closed == ["lost"]
+    await until(lambda: house.counts.closed == ["lost"])
 
 
 async def test_a_replayed_stream_is_refused_and_the_call_goes_on(house: House):
