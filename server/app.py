@@ -20,8 +20,7 @@ from models import catalog
 from models.base import ChatMessage, ChatModel, ChatRequest, Priority, VoiceError
 from models.gpu import check_fits
 from models.offline import stay_offline
-from server import listening, phones
-from server.casting import Stage
+from server import casting, listening, phones
 from server.core.events import SessionConfig
 from server.core.turns import TurnPolicy
 from server.policy.access import Access
@@ -56,6 +55,7 @@ def serve(settings: Settings) -> None:
     """
     stay_offline()
     resolved = catalog.resolve(settings.profile, settings.weights_dir)
+    casting.check(settings)
     keys = Keys(settings.auth.keys_file, settings.auth.key.get_secret_value())
     tls = listening.tls_context(settings.tls)
     with listening.bind(settings.server.host, settings.server.port) as listener:
@@ -106,7 +106,7 @@ def build(
     usage = UsageFile(settings.auth.keys_file)
     access = Access(keys, Secrets(), usage.read())
     waiting_for = {"engines": "engines are warming up"}
-    stage = Stage(settings, engines.tts) if settings.agents.folder else None
+    stage = casting.Stage(settings, engines.tts) if settings.agents.folder else None
 
     async def warm() -> None:
         try:

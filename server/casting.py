@@ -6,6 +6,7 @@ from pathlib import Path
 
 from models.base import Synthesizer
 from server.agents.agent import Surroundings
+from server.agents.files import read_agents
 from server.agents.library import Agents
 from server.core.events import SessionConfig
 from server.errors import SettingsError, StoreError
@@ -16,6 +17,12 @@ from server.runtime.text_agent import TextAgent
 from server.settings import Settings
 from server.store.sql import SqlStore, connect
 from server.transports.wire import new_id
+
+
+def check(settings: Settings) -> None:
+    """Read the agents' files for once, which takes no models. Raises SettingsError for whatever is wrong with them."""
+    if settings.agents.folder:
+        read_agents(Path(settings.agents.folder).expanduser())
 
 
 class Stage:

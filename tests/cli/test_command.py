@@ -252,3 +252,10 @@ def test_what_is_no_bundle_is_refused_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "x.tar").write_text("x")
     refused(command("models", "import", tmp_path / "x.tar", "--weights-dir", tmp_path / "w"), "no bundle of Kammerton")
     refused(command("models", "verify", "giant"), "giant", "tiny")
+
+
+def test_a_folder_of_agents_with_a_fault_stops_the_start_with_file_line_and_field(tmp_path: Path) -> None:
+    (tmp_path / "a.toml").write_text('instructions = "x"\ngreting = "Hello."\n')
+    store = f"sqlite:///{tmp_path}/store.db"
+    done = command("serve", "--profile", "tiny", "--port", 0, "--agents", tmp_path, KAMMERTON_STORE__URL=store)
+    refused(done, "a.toml:2: greting: extra inputs are not permitted")

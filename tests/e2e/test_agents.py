@@ -212,3 +212,16 @@ async def test_an_agent_answers_chat_clients_with_the_same_tools(server: Server,
     kept = rows(reception / "store.db", "SELECT tool FROM tool_calls WHERE session_id LIKE 'chat_%'")
     assert kept == [("get_price",), ("get_price",)]
     await client.close()
+
+
+async def test_an_agent_that_is_written_while_the_server_runs_answers_the_next_call(
+    server: Server, reception: Path
+) -> None:
+    (reception / "late.toml").write_text('instructions = "Be brief."\ngreeting = "Good evening."\n')
+    try:
+        async with caller(server, "late") as connected:
+            done = await connected.until("response.done")
+            assert done.response.output[0].content[0].transcript == "Good evening."
+    finally:
+        (reception / "late.toml").unlink()
+    assert "late" not in server.get("/v1/models")[1]
