@@ -6,10 +6,12 @@ import json
 import os
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pytest
+from packaging.version import Version
 
 from models.audio import write_wav
 from models.catalog import BUNDLED
@@ -25,18 +27,24 @@ def command(*arguments: object) -> None:
 
 
 @pytest.fixture(scope="module")
-def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What airgapped.py saw."""
+def cut_off() -> list[str]:
+    """What runs a command with no network and mounts of its own."""
     tried = subprocess.run([*CUT_OFF, "mount", "-t", "tmpfs", "none", "/mnt"], capture_output=True, text=True)
     if tried.returncode != 0:
         pytest.skip(f"this machine lets nobody have a network of their own: {tried.stderr.strip()}")
+    return CUT_OFF
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory, cut_off: list[str]) -> dict[str, Any]:
+    """What airgapped.py saw."""
     folder = tmp_path_factory.mktemp("airgapped")
     bundle, weights, question = folder / "tiny.tar", folder / "weights", folder / "question.wav"
     command("models", "export", bundle, "--profile", "tiny")
     command("models", "import", bundle, "--weights-dir", weights)
     write_wav(question, speak("Are you a real person?"), 16_000)
     done = subprocess.run(
-        [*CUT_OFF, sys.executable, "-m", "tests.e2e.airgapped", weights, question],
+        [*cut_off, sys.executable, "-m", "tests.e2e.airgapped", weights, question],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -71,10 +79,12 @@ def test_the_hubs_are_switched_off_whatever_the_environment_says(told: dict[str,
 
 
 @pytest.mark.parametrize(("first", "leaves"), [("", True), ("import models", False)])
-def test_no_identifier_of_the_machine_is_made_for_reports(tmp_path: Path, first: str, leaves: bool):
+def test_no_identifier_of_the_machine_is_made_for_reports(tmp_path: Path, cut_off: list[str], first: str, leaves: bool):
+    if leaves and Version(version("onnxruntime")) < Version("1.29"):
+        pytest.skip("this version makes no reports")
     script = f"{first}\nimport sys, onnxruntime\nonnxruntime.InferenceSession(sys.argv[1])"
     environment = {name: value for name, value in os.environ.items() if name not in ("CI", *SWITCHES)}
     environment |= {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path)}
     run = [sys.executable, "-c", script, str(BUNDLED / "vad/silero_vad.onnx")]
-    subprocess.run([*CUT_OFF, *run], cwd=ROOT, env=environment, check=True, capture_output=True)
+    subprocess.run([*cut_off, *run], cwd=ROOT, env=environment, check=True, capture_output=True)
     assert any(path.is_file() for path in tmp_path.rglob("*")) == leaves
