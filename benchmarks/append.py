@@ -2,8 +2,8 @@
 
 The server's own codec and ear are given ready-made frames, without a socket: parse, base64, resample, ring buffer. The
 second table has the libraries for the first two steps side by side, the third a WebSocket echo under uvicorn with each
-of its implementations and event loops. CPU time is measured, and not the clock: other work on the machine does
-little harm. Libraries that are not installed are left out.
+of its implementations and event loops, and on picows. CPU time is measured, and not the clock: other work on the
+machine does little harm. Libraries that are not installed are left out.
 """
 
 from __future__ import annotations
@@ -141,7 +141,7 @@ async def main(rounds: int, sockets: int, seconds: float) -> None:
             appends[f"{wire.value}, {who}"] = await append_cost(wire, rounds, patient=patient)
     report("one 20 ms append, all steps", appends)
     report("step", steps(rounds))
-    _console.print("| echo under uvicorn, 20 ms appends | CPU a message, in and out |\n| --- | --- |", soft_wrap=True)
+    _console.print("| echo, 20 ms appends | CPU a message, in and out |\n| --- | --- |", soft_wrap=True)
     for protocol in track(PROTOCOLS, "sockets", console=_status):
         for loop in LOOPS:
             spent = await echo_cost(protocol, loop, sockets, seconds)

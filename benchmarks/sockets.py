@@ -1,4 +1,5 @@
-"""A WebSocket echo under uvicorn, in a process of its own, with one of its implementations and event loops."""
+"""A WebSocket echo in a process of its own: under uvicorn with one of its implementations and event loops, or on
+picows, which speaks no ASGI, to compare."""
 
 from __future__ import annotations
 
@@ -15,10 +16,13 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import uvloop
+
 from benchmarks.idle import Listener, frame
 from benchmarks.process import Server
 
-PROTOCOLS = ("websockets-sansio", "wsproto", "websockets")
+PICOWS = "picows"
+PROTOCOLS = ("websockets-sansio", "wsproto", "websockets", PICOWS)
 LOOPS = ("uvloop", "asyncio")
 _PIECE_S = 0.02
 _FRAME = frame(b'{"type":"input_audio_buffer.append","audio":"' + base64.b64encode(bytes(range(240)) * 4) + b'"}')
@@ -35,6 +39,21 @@ async def echo(scope: dict[str, Any], receive: Callable[[], Awaitable[Any]], sen
         await send({"type": "websocket.send", "text": "session.created"})
         while (message := await receive())["type"] == "websocket.receive":
             await send({"type": "websocket.send", "text": message["text"]})
+
+
+async def serve_picows(port: int) -> None:
+    """The same echo, until the process is ended."""
+    import picows
+
+    class Echo(picows.WSListener):  # type: ignore[misc]
+        def on_ws_connected(self, transport: Any) -> None:
+            transport.send(picows.WSMsgType.TEXT, b"session.created")
+
+        def on_ws_frame(self, transport: Any, frame: Any) -> None:
+            transport.send(frame.msg_type, frame.get_payload_as_bytes())
+
+    server = await picows.ws_create_server(lambda request: Echo(), "127.0.0.1", port)
+    await server.serve_forever()
 
 
 class Echoed(Listener):
@@ -75,15 +94,18 @@ def _running(protocol: str, loop_name: str) -> Iterator[Server]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "uvicorn", "benchmarks.sockets:echo", "--port", str(port), "--ws", protocol]
-    command += ["--loop", loop_name, "--log-level", "error", "--no-access-log", "--ws-per-message-deflate", "false"]
-    # uvicorn's older implementation warns of its own end.
-    process = subprocess.Popen([command[0], "-W", "ignore", *command[1:]])
+    command = [sys.executable, "-m", "benchmarks.sockets", str(port), loop_name]
+    if protocol != PICOWS:
+        # uvicorn's older implementation warns of its own end.
+        command = [sys.executable, "-W", "ignore", "-m", "uvicorn", "benchmarks.sockets:echo", "--port", str(port)]
+        command += ["--ws", protocol, "--loop", loop_name, "--log-level", "error", "--no-access-log"]
+        command += ["--ws-per-message-deflate", "false"]
+    process = subprocess.Popen(command)
     try:
         started = time.monotonic()
         while not _answers(port):
             if process.poll() is not None:
-                raise RuntimeError(f"uvicorn ended with exit code {process.returncode}")
+                raise RuntimeError(f"the echo ended with exit code {process.returncode}")
             time.sleep(0.05)
         yield Server(process.pid, port, time.monotonic() - started)
     finally:
@@ -95,5 +117,14 @@ def _answers(port: int) -> bool:
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=1):
             return True
+    except urllib.error.HTTPError:
+        return True
     except (urllib.error.URLError, TimeoutError):
         return False
+
+
+if __name__ == "__main__":
+    if sys.argv[2] == "uvloop":
+        uvloop.run(serve_picows(int(sys.argv[1])))
+    else:
+        asyncio.run(serve_picows(int(sys.argv[1])))

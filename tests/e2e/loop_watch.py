@@ -41,10 +41,12 @@ _MODELS: tuple[tuple[Any, str], ...] = (
 @dataclass
 class Watched:
     """What happened on one thread's event loop. slow: callbacks over the limit, with their CPU seconds. callbacks: how
-    many there were. elsewhere, here: runs of models on other threads and on this one, by the method's name."""
+    many there were. longest: CPU seconds of one. elsewhere, here: runs of models on other threads and on this one, by
+    the method's name."""
 
     thread: int = 0
     callbacks: int = 0
+    longest: float = 0.0
     slow: list[tuple[str, float]] = field(default_factory=list)
     elsewhere: set[str] = field(default_factory=set)
     here: set[str] = field(default_factory=set)
@@ -69,6 +71,7 @@ def watching(thread: int) -> Iterator[Watched]:
         run_callback(handle)
         spent = time.thread_time() - started
         watched.callbacks += 1
+        watched.longest = max(watched.longest, spent)
         if spent > LIMIT_S:
             watched.slow.append((repr(handle), spent))
 
