@@ -80,6 +80,14 @@ class Caller:
         self._pending.append(question.pcm)
         return self._sent / RATE
 
+    async def say_at(self, question: Question) -> float:
+        """Speak, and do not wait; the moment at which the recording begins, by the clock of ``next``."""
+        return self._started + await self.say(question)
+
+    async def next(self) -> tuple[float, dict[str, Any]]:
+        """The next event, and the moment of its arrival (time.perf_counter)."""
+        return await self._events.get()
+
     def drain(self, kind: str) -> list[dict[str, Any]]:
         """The events of this type that have come so far; all others are dropped."""
         events = []
