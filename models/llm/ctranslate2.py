@@ -215,7 +215,7 @@ class CTranslate2Chat:
         with self._warming:
             weights = self._weights
             known = weights.prefixes.setdefault(request.cache_key, [])
-            if not ids or ids in known or len(ids) > self._options.prefix_tokens:
+            if not ids or ids in known or len(ids) > min(self._options.prefix_tokens, self.context - 1):
                 return
             if weights.kept + len(ids) > self._options.prefix_tokens:
                 if request.priority is Priority.BACKGROUND:

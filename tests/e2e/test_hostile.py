@@ -101,7 +101,7 @@ async def push(socket: RawSocket, data: bytes, limit: int = 2000) -> int:
 FLOODS: dict[str, bytes] = {
     "pings": frame(PING, b"x" * 125) * 500,
     "errors": text("nonsense") * 500,
-    "echoes": text("session.update", session={"type": "realtime", "instructions": "x" * 5000}) * 10,
+    "echoes": text("session.update", session={"type": "realtime", "instructions": "open " * 1000}) * 10,
 }
 
 

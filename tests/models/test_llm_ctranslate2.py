@@ -351,6 +351,13 @@ async def test_what_is_warmed_in_the_background_makes_no_room_for_itself():
     await model.close()
 
 
+async def test_a_prompt_that_no_answer_could_follow_is_not_warmed() -> None:
+    model = CTranslate2Chat.load(FOLDER, name="tiny", context=100)
+    await model.warm(ChatRequest([SYSTEM], TOOLS))
+    assert model._weights.prefixes[""] == []
+    await model.close()
+
+
 async def test_a_prompt_larger_than_the_cache_is_simply_not_kept():
     model = CTranslate2Chat.load(FOLDER, name="tiny", prefix_tokens=50)
     await model.warm(ChatRequest([SYSTEM], TOOLS))
