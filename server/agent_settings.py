@@ -38,3 +38,7 @@ class EgressSettings(_Group):
         description="Hosts that agents' tools may reach besides this machine: `name`, `name:port` or `*.name`, with"
         " spaces between them.",
     )
+    client_mcp: bool = Field(
+        default=False,
+        description="Clients may name MCP servers (tools of type `mcp`) on those hosts and on this machine.",
+    )

@@ -29,6 +29,7 @@ from server.policy.secrets import Secrets
 from server.policy.usage import UsageFile
 from server.runtime.admission import Admission
 from server.runtime.runner import Engines
+from server.runtime.tools import Toolbox
 from server.settings import Settings
 from server.telemetry.logs import log_events
 from server.telemetry.metrics import Metrics
@@ -106,6 +107,7 @@ def build(
     usage = UsageFile(settings.auth.keys_file)
     access = Access(keys, Secrets(), usage.read())
     waiting_for = {"engines": "engines are warming up"}
+    servers = casting.client_servers(settings)
     stage = casting.Stage(settings, engines.tts) if settings.agents.folder else None
 
     async def warm() -> None:
@@ -158,6 +160,7 @@ def build(
         policy=TurnPolicy(**settings.turns.model_dump()),
         taps=(metrics, log_events),
         agents=stage.agents if stage else None,
+        toolbox=lambda session_id: Toolbox(mcp=servers),
     )
     origins = settings.auth.allowed_origins.split()
     gate = Gate(access, origins, metrics.access_refused)

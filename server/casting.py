@@ -8,6 +8,7 @@ from models.base import Synthesizer
 from server.agents.agent import Surroundings
 from server.agents.files import read_agents
 from server.agents.library import Agents
+from server.agents.mcp_tools import ClientServers
 from server.core.events import SessionConfig
 from server.errors import SettingsError, StoreError
 from server.policy.egress import Egress
@@ -23,6 +24,17 @@ def check(settings: Settings) -> None:
     """Read the agents' files for once, which takes no models. Raises SettingsError for whatever is wrong with them."""
     if settings.agents.folder:
         read_agents(Path(settings.agents.folder).expanduser())
+
+
+def client_servers(settings: Settings) -> ClientServers | None:
+    """Connects to the MCP servers that clients name, where the operator lets them. Raises SettingsError."""
+    if not settings.egress.client_mcp:
+        return None
+    try:
+        egress = Egress(settings.egress.hosts.split())
+    except ValueError as error:
+        raise SettingsError(f"egress.hosts: {error}") from None
+    return ClientServers(lambda headers: egress.client(headers=dict(headers)))
 
 
 class Stage:

@@ -32,6 +32,7 @@ from tests.agents.mcp_http import peer_url
 from tests.runtime.engines import ScriptedVoice
 from tests.runtime.session import Engines, NoEar
 from tests.runtime.test_tools_in_calls import Receptionist
+from tests.server_process import start, stop
 from tests.transports.http_server import serving
 
 WEATHER = ToolCallDelta(0, '{"location": "Berlin"}', id="call_1", name="get_weather")
@@ -72,7 +73,7 @@ async def session(tmp_path: Path, connector: McpConnector | None, *answers: list
     chat = Receptionist(*answers)
     engines = Engines(chat, SileroVad.load(BUNDLED / "vad/silero_vad.onnx"), ScriptedVoice(), NoEar())  # type: ignore[arg-type]
     config = e.SessionConfig(modality="text", turn_detection=None)
-    settings = DoorSettings(config, TurnPolicy(), (), lambda session_id: Toolbox(mcp=connector))
+    settings = DoorSettings(config, TurnPolicy(), toolbox=lambda session_id: Toolbox(mcp=connector))
     gate = Gate(Access(Keys(tmp_path / "keys.json", ""), Secrets()), [], lambda reason: None)
     door = router(engines, settings, Admission(1), Metrics("test"), gate)
     async with (
@@ -116,6 +117,20 @@ async def test_tools_are_listed_and_called_inside_the_response(tmp_path: Path, u
         assert json.loads(called.output)["condition"] == "sunny"
         second = await client.until("response.done")
         assert second.response.output[0].content[0].text == "It is sunny."
+
+
+async def test_the_operator_decides_whether_clients_may_name_servers(url: str) -> None:
+    server = start(KAMMERTON_EGRESS__CLIENT_MCP="true")
+    try:
+        async with (
+            AsyncOpenAI(base_url=f"{server.base_url}/v1", api_key="sk-test", max_retries=0) as sdk,
+            sdk.realtime.connect(model="kammerton") as connection,
+        ):
+            client = Client(connection)
+            await connection.session.update(session=tools(url))
+            await client.until("mcp_list_tools.completed")
+    finally:
+        assert stop(server) == 0
 
 
 async def test_a_call_waits_for_approval(tmp_path: Path, url: str) -> None:

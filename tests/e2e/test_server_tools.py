@@ -75,7 +75,7 @@ async def salon(tmp_path: Path, tool: Hours, **session: object) -> AsyncIterator
         ),
         TurnPolicy(),
         (metrics,),
-        lambda session_id: Toolbox(tools={tool.spec.name: tool}),
+        toolbox=lambda session_id: Toolbox(tools={tool.spec.name: tool}),
     )
     gate = Gate(Access(Keys(tmp_path / "keys.json", ""), Secrets()), [], lambda reason: None)
     try:
