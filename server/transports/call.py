@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from server.core import events as e
 from server.core.session import Session
+from server.runtime.formats import decode
 from server.runtime.runner import Engines, Runner
 from server.transports.base import DoorSettings, Role, SessionObserver
 from server.transports.carrier import (
@@ -29,6 +30,7 @@ from server.transports.carrier import (
     silence,
 )
 from server.transports.courtesy import Courtesy
+from server.transports.echo import EchoGate
 from server.transports.manners import Manners, phrases
 from server.transports.phone_tools import PhoneTools, equip
 from server.transports.playout import Piece, Playout
@@ -117,6 +119,7 @@ class Call:
         self._keys = ""
         self._keys_timer: asyncio.TimerHandle | None = None
         self._timeline = Timeline()
+        self._echo = EchoGate(clock)
         self._stall: asyncio.TimerHandle | None = None
         self._lost: asyncio.TimerHandle | None = None
         self.transfer_to = ""
@@ -247,7 +250,10 @@ class Call:
         missing = self._timeline.missing_ms(event.at_ms, self._line.ms(event.audio))
         if missing:
             await self._runner.append(silence(self._wire, missing))
-        await self._runner.append(self._line.hear(event.audio))
+        heard = self._line.hear(event.audio)
+        if self._echo.is_echo(decode(heard, self._wire)):
+            heard = silence(self._wire, self._line.ms(event.audio))
+        await self._runner.append(heard)
         if self._stall is not None:
             self._stall.cancel()
         self._stall = asyncio.get_running_loop().call_later(STALL_MS / 1000, self._stalled)
@@ -323,6 +329,7 @@ class Call:
 
     async def _send_piece(self, leg: Leg, piece: Piece) -> None:
         await leg.send(leg.codec.audio(self._line.say(piece.audio)))
+        self._echo.said(decode(piece.audio, self._wire), self._playout.plays_until)
         self._sent += 1
         name = f"{piece.item_id}:{self._sent}"
         mark: Frame | None = leg.codec.mark(name)

@@ -54,7 +54,12 @@ async def test_a_spoken_question_is_answered_over_good_lines_and_bad_ones(switch
             answer = await ask(line, "Are you a real person?")
             return trouble, await understood(switchboard, answer), line.recording.findings
 
-    lines = (Trouble(), Trouble(loss=0.05, jitter_ms=80), Trouble(noise_dbfs=-45, stall=(60, 80)))
+    lines = (
+        Trouble(),
+        Trouble(loss=0.05, jitter_ms=80),
+        Trouble(noise_dbfs=-45, stall=(60, 80)),
+        Trouble(echo_db=20),
+    )
     for trouble, words, findings in await asyncio.gather(*map(call, lines)):
         assert words & {"assistant", "person"}, (trouble, words)
         assert findings == []
