@@ -35,6 +35,12 @@ class PhoneSettings(Group):
     interrupt_ms: int = Field(
         default=128, ge=64, le=2000, description="Speech that it takes to stop an answer on the phone, in ms."
     )
+    interrupt_words: int = Field(
+        default=0,
+        ge=0,
+        le=10,
+        description="Words that it takes as well; 0 stops at once, more lets a cough pass and takes longer.",
+    )
     resume_s: float = Field(
         default=20, ge=0, le=300, description="How long a call whose connection was lost waits for a new one."
     )

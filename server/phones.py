@@ -45,7 +45,8 @@ def open_doors(
         greeting=phone.greeting, silence_s=phone.silence_s, max_s=phone.max_call_s, resume_s=phone.resume_s
     )
     # Half a second of talking over each other is lived with on a screen, not on a phone.
-    door = replace(door, policy=replace(door.policy, interrupt_ms=phone.interrupt_ms))
+    policy = replace(door.policy, interrupt_ms=phone.interrupt_ms, interrupt_words=phone.interrupt_words)
+    door = replace(door, policy=policy)
     tools = PhoneTools(phone.end_call, _pairs("phone.transfers", phone.transfers))
     calls = Calls(engines, door, manners, admission, observer, tools)
     agents = _pairs("phone.agents", phone.agents)
