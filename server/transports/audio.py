@@ -25,6 +25,7 @@ from server.transports.transcription import (
     as_verbose_json,
     read_upload,
     transcribe,
+    with_logprobs,
 )
 
 _AT_ONCE = 32
@@ -71,6 +72,8 @@ def router(
         recording = await while_connected(request.receive, _transcribe(engines, wish, recordings, caller))
         if wish.response_format in ("json", "verbose_json"):
             answer = as_json(recording) if wish.response_format == "json" else as_verbose_json(recording)
+            if wish.logprobs:
+                answer = with_logprobs(answer, recording)
             return Response(orjson.dumps(answer), media_type="application/json")
         return Response(as_text(recording, wish.response_format), media_type="text/plain")
 

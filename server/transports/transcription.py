@@ -34,13 +34,14 @@ _UNSPACED = ("ja", "lo", "my", "th", "yue", "zh")
 
 @dataclass(frozen=True, slots=True)
 class TranscriptionWish:
-    """What a client asks for. language: ISO 639-1, None to find out."""
+    """What a client asks for. language: ISO 639-1, None to find out. logprobs: whether those of tokens are told."""
 
     file: UploadFile
     language: str | None
     prompt: str | None
     response_format: str
     stream: bool
+    logprobs: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,12 +106,14 @@ def _read_form(
         fields.reject("response_format", f"must be 'json' or 'text' with 'stream', not '{response_format}'.")
     if any(wanted != "segment" for wanted in granularities):
         fields.reject("timestamp_granularities", "this server gives the times of segments only: 'segment'.")
-    if include:
-        fields.reject("include", "this server has nothing to include; leave it out.")
+    if any(wanted != "logprobs" for wanted in include):
+        fields.reject("include", "may hold 'logprobs' only.")
+    if include and (stream or response_format != "json"):
+        fields.reject("include", "log probabilities come with 'json' only, and not with 'stream'.")
     language = (fields.text("language") or "").lower().replace("_", "-").split("-")[0] or None
     if language is not None and language not in languages:
         fields.reject("language", f"must be one of {listed(languages)}, not '{fields.values['language']}'.")
-    return TranscriptionWish(file, language, fields.text("prompt", _MAX_PROMPT), response_format, stream)
+    return TranscriptionWish(file, language, fields.text("prompt", _MAX_PROMPT), response_format, stream, bool(include))
 
 
 # ---------------------------------------------------------------------------------------- hearing
@@ -130,7 +133,7 @@ async def transcribe(
     """
     async with aclosing(_pieces(vad, wish.file, recording, heard)) as pieces:
         async for piece, pcm in pieces:
-            transcript = await _hear(stt, pcm, recording.language, wish.prompt)
+            transcript = await _hear(stt, pcm, recording.language, wish)
             if not transcript.text:
                 continue
             if recording.language is None and transcript.language_probability >= _SURE:
@@ -164,8 +167,8 @@ async def _pieces(
         audio.close()
 
 
-async def _hear(stt: Transcriber, pcm: Pcm16, language: str | None, prompt: str | None) -> Transcript:
-    utterance = stt.open(language=language, prompt=prompt)
+async def _hear(stt: Transcriber, pcm: Pcm16, language: str | None, wish: TranscriptionWish) -> Transcript:
+    utterance = stt.open(language=language, prompt=wish.prompt, logprobs=wish.logprobs)
     try:
         utterance.push(pcm)
         # Live callers go first: their finals before this, their partials in turn with it.
@@ -180,6 +183,13 @@ async def _hear(stt: Transcriber, pcm: Pcm16, language: str | None, prompt: str 
 def as_json(recording: Recording) -> dict[str, Any]:
     """``json``."""
     return {"text": recording.text, "usage": _usage(recording)}
+
+
+def with_logprobs(answer: dict[str, Any], recording: Recording) -> dict[str, Any]:
+    """``json`` and the log probability of each token."""
+    tokens = [token for segment in recording.segments for token in segment.transcript.logprobs]
+    told = [{"token": token.text, "bytes": list(token.text.encode()), "logprob": token.logprob} for token in tokens]
+    return {**answer, "logprobs": told}
 
 
 def as_verbose_json(recording: Recording) -> dict[str, Any]:

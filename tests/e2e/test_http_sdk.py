@@ -97,6 +97,15 @@ async def test_a_spoken_question_is_written_down(client: AsyncOpenAI, kind: str)
     assert answer.usage.seconds == pytest.approx(len(pcm) / 48_000, abs=0.1)
 
 
+async def test_log_probabilities_come_with_the_words_where_they_are_asked_for(client: AsyncOpenAI):
+    pcm = resample(np.concatenate([silence(0.3), speak(QUESTION), silence(1.0), speak(QUESTION)]), 16_000, 48_000)
+    question = ("question.wav", encoded(pcm, 48_000, "wav"))
+    answer = await client.audio.transcriptions.create(model="whisper-1", file=question, include=["logprobs"])
+    assert answer.logprobs is not None
+    assert words("".join(token.token or "" for token in answer.logprobs)) == words(answer.text)
+    assert all(token.logprob is not None and token.logprob <= 0 for token in answer.logprobs)
+
+
 async def test_each_sentence_of_a_recording_has_its_time(client: AsyncOpenAI):
     sentences = [
         "How much does a haircut cost?",

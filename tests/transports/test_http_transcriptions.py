@@ -59,7 +59,7 @@ class ScriptedEar:
     name = "scripted"
     languages = ("en", "de", "ja")
 
-    def open(self, *, language: str | None = None, prompt: str | None = None) -> ScriptedEar:
+    def open(self, *, language: str | None = None, prompt: str | None = None, logprobs: bool = False) -> ScriptedEar:
         self.opened.append((language, prompt))
         return self
 
@@ -228,7 +228,9 @@ BAD: dict[str, tuple[dict[str, Any], str, str]] = {
     "a language there is not": ({"language": "xx"}, "language", "'en', 'de', 'ja'"),
     "a prompt too long": ({"prompt": "x" * 5000}, "prompt", "at most 4096"),
     "times of words": ({"timestamp_granularities[]": "word"}, "timestamp_granularities", "'segment'"),
-    "log probabilities": ({"include[]": "logprobs"}, "include", "leave it out"),
+    "log probabilities in subtitles": ({"include[]": "logprobs", "response_format": "srt"}, "include", "'json' only"),
+    "log probabilities in events": ({"include[]": "logprobs", "stream": "true"}, "include", "'stream'"),
+    "something else to include": ({"include[]": "speakers"}, "include", "'logprobs' only"),
 }
 
 
