@@ -42,6 +42,10 @@ class Floor:
         self._token += 1
         return [e.StartTimer(e.TimerKind.FLOOR, self._token, left_ms)]
 
+    def released(self) -> None:
+        """What was being said has been stopped."""
+        self._waiting, self.free = False, True
+
     def fired(self, token: int) -> None:
         """The time is over."""
         if self._waiting and token == self._token:

@@ -89,6 +89,7 @@ class Reports:
     def interrupt(self) -> list[e.Output]:
         """The caller, or the client, has stopped what was said."""
         self._words.clear()
+        self.floor.released()
         return self.tools.interrupt()
 
     def failed(self) -> None:

@@ -276,6 +276,19 @@ def test_a_call_that_has_to_finish_is_reported_after_the_turn_that_broke_in():
     assert call.last(e.ResponseCreated).response.id == late.response_id
 
 
+def test_what_was_cut_off_does_not_hold_up_a_report():
+    call = Call()
+    response = call.question()
+    call.says(response, "I book it for you now.", samples=96_000)
+    call.calls(response, "book")
+    call.finished(response)
+    call.speech()
+    call.silence()
+    call.heard("")
+    call.silence(480)
+    assert "AdoptResponse" in names(call.found("call_1", "booked"))
+
+
 def test_nothing_is_reported_while_the_caller_speaks():
     call = Call()
     call.asks(samples=2400)
