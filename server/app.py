@@ -9,6 +9,8 @@ import signal
 import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import uvicorn
@@ -20,10 +22,14 @@ from models import catalog
 from models.base import ChatMessage, ChatModel, ChatRequest, Priority, VoiceError
 from models.gpu import check_fits
 from models.offline import stay_offline
-from server import casting, listening, phones
+from server import listening, phones
+from server.agents.client_servers import ClientServers
+from server.agents.files import read_agents
 from server.core.events import SessionConfig
 from server.core.turns import TurnPolicy
+from server.errors import SettingsError
 from server.policy.access import Access
+from server.policy.egress import Egress
 from server.policy.keys import Keys
 from server.policy.secrets import Secrets
 from server.policy.usage import UsageFile
@@ -39,6 +45,9 @@ from server.transports.base import DoorSettings
 from server.transports.bounded_websocket import bounded
 from server.transports.status import ModelEntry
 
+if TYPE_CHECKING:
+    from server.casting import Stage
+
 _log = logging.getLogger(__name__)
 
 _MAX_FRAME = 32 * 1024 * 1024
@@ -52,11 +61,14 @@ def serve(settings: Settings) -> None:
     """Run until SIGTERM or SIGINT. With TLS, SIGHUP has the certificate read again, for new connections.
 
     Raises CatalogError or WeightsError when the models cannot be run, OSError when the port cannot be had,
-    SettingsError when keys or TLS are missing or cannot be used; all of them before anything is loaded.
+    SettingsError when keys or TLS are missing or cannot be used, or an agent's file is wrong; all of them before
+    anything is loaded.
     """
     stay_offline()
     resolved = catalog.resolve(settings.profile, settings.weights_dir)
-    casting.check(settings)
+    _egress(settings)
+    if settings.agents.folder:
+        read_agents(Path(settings.agents.folder).expanduser())
     keys = Keys(settings.auth.keys_file, settings.auth.key.get_secret_value())
     tls = listening.tls_context(settings.tls)
     with listening.bind(settings.server.host, settings.server.port) as listener:
@@ -107,8 +119,10 @@ def build(
     usage = UsageFile(settings.auth.keys_file)
     access = Access(keys, Secrets(), usage.read())
     waiting_for = {"engines": "engines are warming up"}
-    servers = casting.client_servers(settings)
-    stage = casting.Stage(settings, engines.tts) if settings.agents.folder else None
+    egress = _egress(settings)
+    servers = ClientServers(lambda headers: egress.client(headers=dict(headers)))
+    mcp = servers if settings.egress.client_mcp else None
+    stage = _stage(settings, engines, egress, mcp) if settings.agents.folder else None
 
     async def warm() -> None:
         try:
@@ -160,7 +174,7 @@ def build(
         policy=TurnPolicy(**settings.turns.model_dump()),
         taps=(metrics, log_events),
         agents=stage.agents if stage else None,
-        toolbox=lambda session_id: Toolbox(mcp=servers),
+        toolbox=lambda session_id: Toolbox(mcp=mcp),
     )
     origins = settings.auth.allowed_origins.split()
     gate = Gate(access, origins, metrics.access_refused)
@@ -188,6 +202,20 @@ def build(
     app.include_router(web.router(engines.tts.voices))
     calls = phones.open_doors(app, settings, engines, door, admission, metrics)
     return app
+
+
+def _egress(settings: Settings) -> Egress:
+    try:
+        return Egress(settings.egress.hosts.split())
+    except ValueError as error:
+        raise SettingsError(f"egress.hosts: {error}") from None
+
+
+def _stage(settings: Settings, engines: Engines, egress: Egress, mcp: ClientServers | None) -> Stage:
+    # A database library and the SDK of MCP: seconds and memory that a server without agents does not need.
+    from server.casting import Stage
+
+    return Stage(settings, engines.tts, egress, mcp)
 
 
 async def _warm_up(engines: Engines, settings: Settings) -> None:

@@ -35,9 +35,10 @@ def profile_table(settings: Settings) -> str:
 def egress(settings: Settings) -> str:
     """What would leave the machine."""
     hosts = settings.egress.hosts.split()
-    if not (settings.agents.folder and hosts):
+    if not hosts:
         return "Nothing leaves this machine: all models run here, and no other server is asked."
-    return f"All models run here. Tools of the agents in {settings.agents.folder} may ask: {', '.join(hosts)}."
+    who = "agents and of MCP servers that clients name" if settings.egress.client_mcp else "agents"
+    return f"All models run here. Tools of {who} may be on: {', '.join(hosts)}."
 
 
 def catalog_table(settings: Settings) -> str:

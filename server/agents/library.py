@@ -17,7 +17,7 @@ from server.agents.mcp_tools import McpServer
 from server.core.events import SessionConfig
 from server.errors import SettingsError
 from server.runtime.runner import Engines
-from server.runtime.tools import CallLedger, RunnableTool, SharedState, Toolbox
+from server.runtime.tools import CallLedger, McpConnector, RunnableTool, SharedState, Toolbox
 
 _log = logging.getLogger(__name__)
 
@@ -44,6 +44,7 @@ class Role:
 
 class Agents:
     """ledger: of all tool calls. state: makes the shared state of a session, given its id and its agent's name.
+    mcp: connects to MCP servers that a client names.
 
     Raises SettingsError, a line for each fault, when there is anything wrong with the folder now. Later faults are
     logged, and the agents stay as they were.
@@ -55,11 +56,13 @@ class Agents:
         around: Surroundings,
         ledger: CallLedger,
         state: Callable[[str, str], SharedState],
+        mcp: McpConnector | None = None,
     ) -> None:
         self._folder = folder.expanduser().resolve()
         self._around = around
         self._ledger = ledger
         self._state = state
+        self._mcp = mcp
         self._servers: dict[str, McpServer] = {}
         self._connecting: set[asyncio.Task[None]] = set()
         self._seen = self._fingerprint()
@@ -88,7 +91,7 @@ class Agents:
         state = self._state(session_id, name)
         model = LimitedModel(engines.llm, agent.file, state, heard)
         own = SessionEngines(engines.vad, NotingTranscriber(engines.stt, heard), model, engines.tts)
-        toolbox = Toolbox(dict(self._reachable(agent)), self._ledger, state, scope, name)
+        toolbox = Toolbox(dict(self._reachable(agent)), self._ledger, state, scope, name, self._mcp)
         return Role(agent.config(base), own, toolbox, agent.opening)
 
     async def close(self) -> None:

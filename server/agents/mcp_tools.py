@@ -15,9 +15,9 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp_types import INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND, RequestParamsMeta, TextContent
 
 from models.base import ToolSpec
-from server.core.tools import McpEndpoint, ToolPolicy
+from server.core.tools import ToolPolicy
 from server.errors import PolicyError, ToolError
-from server.runtime.tools import Partial, Result, RunnableTool, ToolCall, ToolContext
+from server.runtime.tools import Partial, Result, ToolCall, ToolContext
 
 _log = logging.getLogger(__name__)
 
@@ -179,45 +179,6 @@ class McpTool:
     async def run(self, call: ToolCall, context: ToolContext) -> AsyncIterator[Partial | Result]:
         """See RunnableTool."""
         yield Result(await self._server.call(call))
-
-
-class ClientServers:
-    """See McpConnector: servers that a client names. client: makes the network client, given the request's headers;
-    it decides what may be reached."""
-
-    def __init__(self, client: Callable[[Mapping[str, str]], httpx2.AsyncClient]) -> None:
-        self._client = client
-
-    async def connect(self, endpoint: McpEndpoint) -> ClientServer:
-        """See McpConnector."""
-        headers = dict(endpoint.headers)
-        if endpoint.authorization:
-            headers["Authorization"] = f"Bearer {endpoint.authorization}"
-        server = McpServer(endpoint.server_label, over_http(endpoint.server_url, lambda: self._client(headers)))
-        try:
-            specs = await server.list()
-        except BaseException:
-            await server.close()
-            raise
-        allowed = [spec for spec in specs if endpoint.allowed is None or spec.name in endpoint.allowed]
-        return ClientServer(server, [McpTool(server, spec, ToolPolicy()) for spec in allowed])
-
-
-class ClientServer:
-    """See McpSession."""
-
-    def __init__(self, server: McpServer, tools: Sequence[RunnableTool]) -> None:
-        self._server = server
-        self._tools = tools
-
-    @property
-    def tools(self) -> Sequence[RunnableTool]:
-        """See McpSession."""
-        return self._tools
-
-    async def close(self) -> None:
-        """See McpSession."""
-        await self._server.close()
 
 
 def _first(error: BaseException) -> BaseException:

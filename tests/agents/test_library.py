@@ -20,7 +20,7 @@ from server.policy.egress import Egress
 from server.policy.vault import Vault
 from server.runtime.tools import MemoryLedger, MemoryState, ToolCall, ToolContext
 from tests.agents.calls import context, pieces
-from tests.agents.test_mcp_tools import PEER
+from tests.agents.mcp_process import PEER
 
 ROUTER = """
 instructions = "You route."

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import socket
-import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
@@ -11,30 +9,19 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from server.agents.mcp_tools import ClientServers, McpServer, McpTool, Transport, over_http, over_pipes
+from server.agents.client_servers import ClientServers
+from server.agents.mcp_tools import McpServer, McpTool, Transport, over_http, over_pipes
 from server.core.tools import McpEndpoint, ToolPolicy
 from server.errors import ToolError
 from server.policy.egress import Egress
 from tests.agents.calls import run
-
-PEER = Path(__file__).with_name("mcp_peer.py")
-COMMAND = (sys.executable, str(PEER))
+from tests.agents.mcp_process import COMMAND, listening
 
 
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    process = subprocess.Popen([*COMMAND, str(port)], stderr=subprocess.PIPE, text=True)
-    assert process.stderr is not None
-    with process.stderr:
-        for line in process.stderr:
-            if "Uvicorn running" in line:
-                break
-        yield f"http://127.0.0.1:{port}/mcp"
-        process.kill()
-        process.wait(30)
+    with listening() as url:
+        yield url
 
 
 @pytest.fixture(params=["pipes", "http"])

@@ -21,6 +21,7 @@ from openai import AsyncOpenAI
 
 from models.audio import write_wav
 from tests import server_process
+from tests.agents.mcp_process import listening
 from tests.e2e.call import RATES, Caller
 from tests.models.speech import silence, speak
 from tests.server_process import ROOT, Server
@@ -41,7 +42,9 @@ def reception(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def server(reception: Path) -> Iterator[Server]:
     server = server_process.start(
-        KAMMERTON_AGENTS__FOLDER=str(reception), KAMMERTON_STORE__URL=f"sqlite:///{reception}/store.db"
+        KAMMERTON_AGENTS__FOLDER=str(reception),
+        KAMMERTON_STORE__URL=f"sqlite:///{reception}/store.db",
+        KAMMERTON_EGRESS__CLIENT_MCP="true",
     )
     yield server
     assert server_process.stop(server) in (0, -signal.SIGTERM)
@@ -56,6 +59,13 @@ async def greeted(connected: Caller) -> None:
     """The greeting has been sent. Time goes twice as fast from here on: it is counted in samples."""
     connected.pace = 2.0
     await connected.until("response.done")
+
+
+@pytest.fixture(scope="module")
+def mcp_url() -> Iterator[str]:
+    """The SDK's own MCP server over streamable HTTP."""
+    with listening() as url:
+        yield url
 
 
 def say(connected: Caller, words: str, voice: str = "en-us") -> int:
@@ -225,3 +235,18 @@ async def test_an_agent_that_is_written_while_the_server_runs_answers_the_next_c
     finally:
         (reception / "late.toml").unlink()
     assert "late" not in server.get("/v1/models")[1]
+
+
+async def test_a_client_names_an_mcp_server_and_its_tools_are_listed(server: Server, mcp_url: str) -> None:
+    for agent in ("kammerton", "reception"):
+        async with Caller(server.base_url, {}, model=agent) as connected:
+            named = {"type": "mcp", "server_label": "weather", "server_url": mcp_url, "require_approval": "never"}
+            away = {"type": "mcp", "server_label": "away", "server_url": "https://mcp.example/mcp"}
+            session: Any = {"type": "realtime", "tools": [named, away]}
+            await connected.connection.session.update(session=session)
+            listed = await connected.until("mcp_list_tools.completed")
+            failed = await connected.until("mcp_list_tools.failed")
+            items = {event.item.id: event.item for event in connected.of("conversation.item.done")}
+            # The reception has a get_weather of its own, which stays the one of that name.
+            assert {"say", "fail"} <= {tool.name for tool in items[listed.item_id].tools}
+            assert failed.item_id != listed.item_id

@@ -15,7 +15,7 @@ from openai import AsyncOpenAI
 from models.base import ToolCallDelta
 from models.catalog import BUNDLED
 from models.vad.silero import SileroVad
-from server.agents.mcp_tools import ClientServers
+from server.agents.client_servers import ClientServers
 from server.core import events as e
 from server.core.turns import TurnPolicy
 from server.policy.access import Access
