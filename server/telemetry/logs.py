@@ -22,6 +22,7 @@ from server.core.events import (
     ResponseDone,
     ResponseFailed,
     SessionCreated,
+    ToolFinished,
     TranscriptFailed,
     TranscriptionCompleted,
 )
@@ -57,6 +58,10 @@ def log_events(session_id: str, input: Input | None, outputs: Sequence[Output]) 
     elif isinstance(input, ResponseFailed):
         fields = {"session": session_id, "response": input.response_id, "code": input.code, "reason": input.message}
         logger.error("response failed", extra=fields)
+    elif isinstance(input, ToolFinished):
+        seconds = round(input.seconds, 3)
+        tool = {"session": session_id, "call": input.call_id, "outcome": input.outcome.value, "seconds": seconds}
+        logger.info("tool finished", extra=tool)
     for output in outputs:
         match output:
             case SessionCreated():

@@ -25,6 +25,8 @@ from server.core.events import (
     SessionConfig,
     SessionCreated,
     SpeechStarted,
+    ToolFinished,
+    ToolOutcome,
     TranscriptFailed,
     TranscriptionCompleted,
 )
@@ -168,3 +170,11 @@ def test_a_flood_of_one_kind_of_line_is_cut_down_and_counted():
     assert [allowance.take() for _ in range(3)] == [7, 0, None]
     now = 100.0
     assert [allowance.take() for _ in range(4)] == [1, 0, 0, None]
+
+
+def test_a_tool_is_logged_by_how_it_ended_and_never_by_what_it_said() -> None:
+    fact = ToolFinished("call_1", ToolOutcome.TIMEOUT, "Mr Smith", 2.5)
+    (line,) = logged(LogSettings(format="json"), lambda: log_events("sess_1", fact, []))
+    entry = json.loads(line)
+    assert (entry["message"], entry["outcome"], entry["seconds"]) == ("tool finished", "timeout", 2.5)
+    assert "Smith" not in line
