@@ -365,6 +365,13 @@ async def test_a_prompt_larger_than_the_cache_is_simply_not_kept():
     await model.close()
 
 
+async def test_a_prompt_that_the_model_cannot_answer_is_not_read():
+    model = CTranslate2Chat.load(FOLDER, name="tiny", context=100)
+    await model.warm(ChatRequest([ChatMessage("system", "x" * 1000)], TOOLS))
+    assert model._weights.kept == 0
+    await model.close()
+
+
 async def test_a_thought_opened_by_the_template_is_not_spoken(tmp_path: Path):
     folder = tmp_path / "thinking"
     shutil.copytree(FOLDER, folder)
