@@ -15,6 +15,7 @@ from typing import Annotated
 
 import typer
 
+from server.call_cli import call
 from server.errors import VoiceError
 from server.keys_cli import keys_app
 from server.models_cli import models_app
@@ -29,6 +30,7 @@ app = typer.Typer(
 )
 app.add_typer(models_app, name="models")
 app.add_typer(keys_app, name="keys")
+app.command()(call)
 
 ConfigOption = Annotated[Path | None, typer.Option("--config", help="TOML file of settings.")]
 ProfileOption = Annotated[

@@ -59,6 +59,13 @@ class AsteriskSettings(Group):
 class TwilioSettings(Group):
     """The door for Twilio; closed without an auth token."""
 
+    account_sid: str = Field(default="", description="The account's id, for `kammerton call`.")
+    number: str = Field(default="", description="The number that `kammerton call` calls from.")
+    api_url: str = Field(
+        default="https://api.twilio.com",
+        pattern=r"^https?://[^\s?#/]+$",
+        description="Twilio's REST API; `https://api.dublin.ie1.twilio.com` keeps calls in the EU.",
+    )
     auth_token: SecretStr = Field(default=SecretStr(""), description="The account's, which signs its requests.")
     shared_key: SecretStr = Field(
         default=SecretStr(""), description="Shared key for SHA-256 signatures, as `id:secret`."

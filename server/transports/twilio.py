@@ -181,9 +181,11 @@ def router(
             return _twiml(_HANG_UP)
         if state is CallState.UNKNOWN and calls.full:
             return _twiml(f"<Response><Say>{escape(phrases.busy)}</Say><Hangup/></Response>")
-        agent = agent_of(fields.get("To", "")) if agent_of else ""
+        # Of a call that was made from here, the URL says who speaks; it is signed.
+        agent = request.query_params.get("agent") or (agent_of(fields.get("To", "")) if agent_of else "")
         parameters = proofs.parameters(call_id, Caller(agent, fields.get("From", "")))
-        return _twiml(_connect(settings, request.url.path, parameters))
+        query = f"?{request.url.query}" if request.url.query else ""
+        return _twiml(_connect(settings, request.url.path + query, parameters))
 
     @routes.post("/twilio/status", include_in_schema=False)
     async def status(request: Request) -> Response:

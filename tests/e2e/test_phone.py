@@ -85,6 +85,12 @@ async def test_the_number_that_was_called_says_which_agent_answers_and_its_tools
     assert 'kammerton_tool_calls_total{outcome="ok"}' in switchboard.get("/metrics")[1]
 
 
+async def test_a_call_that_was_made_from_here_has_its_agent_in_the_signed_address(account: TwilioAccount):
+    parameters = await account.ask("CA" + "6" * 32, "+49301", "/twilio/voice?agent=reception")
+    assert parameters is not None
+    assert parameters["agent"] == "reception"
+
+
 async def test_keys_are_collected_and_answered(switchboard: Server, account: TwilioAccount):
     async with twilio_call(account) as line:
         await quiet_after(line, 0)
