@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from server.policy.keys import KeyFile
+from tests.agents.mcp_http import peer_url
 from tests.clients.front import Events, in_front_of, make_certificate
 from tests.models.speech import speak
 from tests.server_process import ROOT, Server, start, stop
@@ -112,13 +113,14 @@ def run(server: Server, tool: dict[str, Any], tmp_path_factory: pytest.TempPathF
 
 @contextmanager
 def _troubled(folder: Path, events: Events) -> Iterator[dict[str, str]]:
-    """A server that fails when asked to, and whose only key has a limit."""
+    """A server that fails when asked to, whose only key has a limit, and an MCP server that it may ask."""
     file = folder / "keys.json"
     made = KeyFile(file).create("edges", audio_minutes_a_day=60)
-    server = start("tests.clients.troubled_server", KAMMERTON_AUTH__KEYS_FILE=str(file))
+    settings = {"KAMMERTON_AUTH__KEYS_FILE": str(file), "KAMMERTON_EGRESS__CLIENT_MCP": "true"}
+    server = start("tests.clients.troubled_server", **settings)
     try:
-        with in_front_of(server.base_url, events, None) as url:
-            yield {"url": url, "key": made}
+        with in_front_of(server.base_url, events, None) as url, peer_url() as mcp:
+            yield {"url": url, "key": made, "mcp": mcp}
     finally:
         stop(server)
 

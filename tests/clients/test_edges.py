@@ -13,7 +13,13 @@ pytestmark = pytest.mark.parametrize("client", [EDGES])
 
 def test_every_event_is_what_the_sdk_says_it_is(report: Report):
     assert not report.dropped
-    assert report.received["error"] == 1
+
+
+def test_mcp_servers_are_listed_and_called(report: Report):
+    assert report.received["mcp_list_tools.completed"] == 2
+    assert report.received["mcp_list_tools.failed"] == 1
+    assert report.received["response.mcp_call.completed"] == 1
+    assert report.received["response.mcp_call.failed"] == 1
 
 
 def test_what_is_for_webrtc_is_refused(report: Report):

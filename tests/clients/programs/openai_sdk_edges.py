@@ -1,5 +1,5 @@
 """With the OpenAI SDK for Python, what a call that goes well has no need of: a buffer cleared, a caller who says
-nothing, words that are lost, a key that runs out."""
+nothing, words that are lost, a key that runs out, tools of other servers."""
 
 from __future__ import annotations
 
@@ -80,7 +80,28 @@ async def main() -> None:
         edges.report.facts["response"] = [done.status, done.status_details.error.code]
         limits = (await edges.got("rate_limits.updated")).rate_limits
         edges.report.facts["limits"] = [[limit.name, limit.limit, limit.remaining] for limit in limits]
+    await ask_others(edges)
     edges.report.print()
+
+
+async def ask_others(edges: Edges) -> None:
+    """Tools of MCP servers: one that answers, one that fails, and a server that is not there."""
+    troubled = edges.job.troubled
+    async with edges.connected(troubled["url"], troubled["key"]):
+        for tool, url in (("secret", troubled["mcp"]), ("fail", troubled["mcp"]), ("none", "http://127.0.0.1:9/mcp")):
+            server = {"type": "mcp", "server_label": tool, "server_url": url, "require_approval": "never"}
+            session = {"type": "realtime", "tools": [{**server, "allowed_tools": [tool]}]}
+            await edges.connection.session.update(session=session)
+            if tool == "none":
+                await edges.got("mcp_list_tools.failed")
+                continue
+            await edges.got("mcp_list_tools.completed", 1 if tool == "secret" else 2)
+            before = edges.report.received["response.done"]
+            await edges.connection.response.create(response={"tool_choice": "required", "output_modalities": ["text"]})
+            ended = "completed" if tool == "secret" else "failed"
+            await edges.got(f"response.mcp_call.{ended}")
+            # The call is one response, what is said of it another.
+            await edges.got("response.done", before + 2)
 
 
 run(main())

@@ -49,7 +49,7 @@ class Job:
     """url: ``http://host:port`` of the server. speech: what the caller says, by name: PCM16 at 24 kHz. tool: a function
     in the API's flat shape. tool_result: what it returns. certificate: file of the server's, where it has one.
     troubled: url and key of another server, for programs that are given one: its transcriber fails where its prompt is
-    "fail"."""
+    "fail"; mcp: url of an MCP server that it lets clients name."""
 
     url: str
     speech: dict[str, bytes]
