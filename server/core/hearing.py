@@ -16,6 +16,8 @@ _SAMPLES_PER_MS = e.INPUT_RATE // 1000
 _MIN_COMMIT_MS = 100
 _PROBE_WAIT = 480 * _SAMPLES_PER_MS
 """A transcriber that says nothing about speech over an answer for so long is too slow to be asked: that is meant."""
+_UNPROBED = 100 * _SAMPLES_PER_MS
+"""So short an end of the speech, not yet transcribed when the hold is over, holds no word."""
 _MAX_TURN = 15 * 60 * e.INPUT_RATE
 """A turn that goes on for longer (music, an open line) is taken as it is, so that its audio cannot grow for ever."""
 
@@ -27,7 +29,7 @@ class _Turn:
     revision: rises when speech resumes, so that transcripts asked for before are stale. asked: a transcript of this
     revision is under way or there. shown: what the client has seen of it. opened: where in the input it was noticed.
     tentative: said over an answer, and nobody knows yet whether there are words in it; the client has not heard of it.
-    probed: what the transcriber has said about it last, None for nothing.
+    probed: what the transcriber has said about it last, None for nothing; probed_to: up to where in the input.
     """
 
     item_id: str
@@ -40,6 +42,7 @@ class _Turn:
     opened: int = 0
     tentative: bool = False
     probed: str | None = None
+    probed_to: int = 0
     transcript: e.TranscriptFinal | None = None
 
 
@@ -188,9 +191,11 @@ class Hearing:
     def _passes(self, turn: _Turn) -> bool:
         """What was said over the answer held no words that take the floor: the answer goes on as if it had not been.
         Where the answer has ended meanwhile, "yes" may well be the reply to it."""
-        if not turn.tentative or turn.transcript is None:
+        text = turn.transcript.text if turn.transcript else turn.probed
+        known = turn.transcript is not None or turn.probed_to >= self._turns.speech_end - _UNPROBED
+        if not turn.tentative or text is None or not known or meant_words(text) >= self._policy.interrupt_words:
             return False
-        return self._responses.audible or not turn.transcript.text
+        return self._responses.audible or not text
 
     def _paused(self, turn: _Turn, position: int) -> list[e.Output]:
         turn.pauses += 1
@@ -255,7 +260,7 @@ class Hearing:
         if turn is None or turn.transcript is not None:
             return []
         words = meant_so_far(fact.text, turn.probed or "", fact.confidence)
-        turn.probed = fact.text
+        turn.probed, turn.probed_to = fact.text, turn.start + fact.audio_ms * _SAMPLES_PER_MS
         meant = self._confirm(turn) if words >= self._policy.interrupt_words else []
         return [] if turn.tentative else [*meant, *self._show(turn, fact.stable)]
 

@@ -154,12 +154,13 @@ class IdleTimeout:
 @dataclass(frozen=True, slots=True)
 class TranscriptPartial:
     """Fact of the transcriber: what the turn says so far; ``stable`` will not change any more. confidence: mean
-    probability of its words, 0 to 1."""
+    probability of its words, 0 to 1. audio_ms: how much of the turn it covers."""
 
     item_id: str
     text: str
     stable: str
     confidence: float = 1.0
+    audio_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)

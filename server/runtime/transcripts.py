@@ -18,7 +18,8 @@ async def words_so_far(utterance: Utterance, item_id: str) -> e.TranscriptPartia
     except VoiceError as error:
         _log.debug("partial decode failed", extra={"error": str(error)})
         return None
-    return e.TranscriptPartial(item_id, transcript.text, transcript.stable, math.exp(transcript.avg_logprob))
+    confidence = math.exp(transcript.avg_logprob)
+    return e.TranscriptPartial(item_id, transcript.text, transcript.stable, confidence, transcript.audio_ms)
 
 
 async def final_words(

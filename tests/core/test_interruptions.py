@@ -133,6 +133,16 @@ def test_a_turn_whose_words_come_after_its_end_counts():
     assert names(script.silence(640))[:3] == ["Transcribe", "SpeechStarted", "ClearPlayout"]
 
 
+@pytest.mark.parametrize(("covered_ms", "passes"), [(600, True), (300, False)])
+def test_a_final_transcript_that_is_late_is_not_needed_when_all_of_the_speech_is_known(covered_ms: int, passes: bool):
+    script, _, turn = over_an_answer()
+    script.speech(96)
+    script.tell(e.TranscriptPartial(turn, "Okay.", "", 0.9, covered_ms))
+    assert names(script.silence(128)) == ["Transcribe"]
+    assert (names(script.silence(512)) == ["DropUtterance"]) is passes
+    assert len(script.all(e.SpeechStarted)) == (1 if passes else 2)
+
+
 def test_a_client_that_commits_means_what_was_said():
     script, answer, turn = over_an_answer()
     outputs = script.tell(e.CommitAudio(None, script.position))

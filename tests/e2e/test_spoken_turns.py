@@ -142,11 +142,12 @@ async def test_speaking_over_the_answer_stops_it_and_only_what_was_heard_stays(s
 
 async def test_an_okay_over_the_answer_does_not_stop_it_and_words_do(server: Server):
     async with server.caller(audio={"output": {"speed": 0.25}}) as caller:
-        since = caller.say(speak("Are you a real person?"))
-        done = await caller.until("response.done", since)
-        assert done.response.status == "completed"
+        answer = await caller.ask(speak("Are you a real person?"))
+        assert answer.seconds > 5
+        # A machine that is busy with other tests gets time to listen: what counts is counted in samples.
+        caller.pace = 0.3
         okay, stop = speak("Okay.", voice="en-gb"), speak("Stop please, one moment.")
-        over = caller.say(np.concatenate((okay, silence(1.0), stop)))
+        over = caller.say(np.concatenate((okay, silence(0.9), stop)))
         heard = await caller.until("conversation.item.input_audio_transcription.completed", over)
         assert len(caller.of("input_audio_buffer.speech_started", over)) == 1
         assert "stop" in words(heard.transcript)
