@@ -15,7 +15,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -106,11 +106,12 @@ def train(arguments: argparse.Namespace) -> None:
 
     from scripts.training.stt import train as loop
     from scripts.training.stt.export import export
-    from scripts.training.stt.given import read_weights, start_from
+    from scripts.training.stt.given import mix_in, read_weights, start_from
     from scripts.training.stt.network import Size, Whisper
 
     torch.set_num_threads(1)
     scale = QUICK if arguments.quick else Scale()
+    scale = replace(scale, shards=arguments.shards or scale.shards)
     work: Path = arguments.work or arguments.out.with_name(arguments.out.name + "-work")
     work.mkdir(parents=True, exist_ok=True)
     tokenizer = make_tokenizer(work / "tokenizer.json", arguments.seed, scale, arguments.start)
@@ -142,6 +143,8 @@ def train(arguments: argparse.Namespace) -> None:
             display.update(task, completed=share, description=f"training  step {progress.step}  {losses}")
 
         network = loop.train(work / "data", work, tokenizer, size, settings, report, start)
+    if arguments.start and arguments.keep:
+        mix_in(network, weights, arguments.keep, arguments.seed)
     export(network, tokenizer, arguments.out)
     heard, _ = read_shards(work / "data")
     print(f"{arguments.out}: trained on {len(heard)} utterances, {sum(len(e.mel) for e in heard) / 360_000:.1f} h")
@@ -195,9 +198,11 @@ def main() -> int:
     one.add_argument("--out", type=Path, required=True, help="folder to write")
     one.add_argument("--work", type=Path, help="folder for features and checkpoints (default: beside --out)")
     one.add_argument("--start", type=Path, help="model folder to begin with")
+    one.add_argument("--keep", type=float, default=0.0, help="share of --start's weights in the result, 0 to 1")
     one.add_argument("--quick", action="store_true", help="a minute's run that shows that all parts work")
     one.add_argument("--minutes", type=float, default=600.0, help="end the training after this time")
     one.add_argument("--steps", type=int, help="end the training after that many steps")
+    one.add_argument("--shards", type=int, help="thousands of utterances to speak before the training")
     one.add_argument("--seed", type=int, default=7)
     one.add_argument("--workers", type=int, default=1, help="processes that speak")
     one.set_defaults(run=train)

@@ -18,7 +18,7 @@ from models.stt.features import window  # noqa: E402
 from scripts.training.stt.batches import Examples  # noqa: E402
 from scripts.training.stt.evaluate import Recogniser  # noqa: E402
 from scripts.training.stt.export import export  # noqa: E402
-from scripts.training.stt.given import read_weights, start_from  # noqa: E402
+from scripts.training.stt.given import mix_in, read_weights, start_from  # noqa: E402
 from scripts.training.stt.network import Size, Whisper  # noqa: E402
 from scripts.training.stt.plan import Line, Utterance, Voice  # noqa: E402
 from scripts.training.stt.shards import write_shard  # noqa: E402
@@ -102,6 +102,18 @@ def test_a_network_made_wider_computes_the_same(tmp_path: Path, tokenizer: Token
     wide = small(tokenizer, width=256)
     start_from(wide, read_weights(tmp_path / "model.bin"), 1)
     assert np.abs(logits(wide, tokenizer) - logits(network, tokenizer)).max() < 1e-3
+
+
+def test_a_network_can_keep_a_share_of_what_it_started_from(tmp_path: Path, tokenizer: Tokenizer) -> None:
+    export(small(tokenizer), tokenizer, tmp_path, quantization="float32")
+    weights = read_weights(tmp_path / "model.bin")
+    network = small(tokenizer)
+    old = network.conv1.weight.detach().clone()
+    with torch.no_grad():
+        network.conv1.weight += 1
+    for share, left in ((0.25, 0.75), (1.0, 0.0)):
+        mix_in(network, weights, share, 1)
+        assert torch.allclose(network.conv1.weight - old, torch.full_like(old, left), atol=1e-5)
 
 
 def test_a_model_of_another_depth_is_refused(tmp_path: Path, tokenizer: Tokenizer) -> None:

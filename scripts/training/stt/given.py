@@ -83,6 +83,17 @@ def start_from(network: Whisper, weights: Weights, seed: int) -> None:
     network.load_state_dict(state)
 
 
+def mix_in(network: Whisper, weights: Weights, share: float, seed: int) -> None:
+    """Move the network this far back to what ``start_from`` made of the weights: a mean of the two forgets less of the
+    old and knows most of the new (Wortsman et al. 2022, "Robust fine-tuning of zero-shot models")."""
+    first = Whisper(network.size)
+    start_from(first, weights, seed)
+    old = first.state_dict()
+    for name, value in network.state_dict().items():
+        if not name.startswith("characters"):
+            value.lerp_(old[name], share)
+
+
 class _Filler:
     """Maps of channels, hidden units and heads from the narrow network to the wide one."""
 

@@ -14,10 +14,10 @@ from scripts.training.stt.grammar import Language, expand, random_words, spellin
 
 LANGUAGES: Mapping[str, Language] = {"en": ENGLISH, "de": GERMAN}
 KINDS: Mapping[str, float] = {
-    "caller": 0.34,
-    "assistant": 0.26,
-    "everyday": 0.15,
-    "words": 0.13,
+    "caller": 0.3,
+    "assistant": 0.36,
+    "everyday": 0.12,
+    "words": 0.1,
     "numbers": 0.06,
     "spelling": 0.03,
     "nothing": 0.03,
