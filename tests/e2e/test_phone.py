@@ -118,6 +118,14 @@ async def test_a_call_whose_connection_is_lost_goes_on_where_it_was(switchboard:
     assert sum("call goes on over a new stream" in line for line in switchboard.log if sid in line) == 1
 
 
+async def test_what_twilio_reports_of_a_stream_is_logged(switchboard: Server):
+    form = {"CallSid": "CA5", "StreamEvent": "stream-error", "StreamError": "no answer to the handshake"}
+    headers = {"X-Twilio-Signature": sign(TOKEN, f"{PUBLIC}/twilio/status", form)}
+    async with httpx2.AsyncClient(base_url=switchboard.base_url) as client:
+        assert (await client.post("/twilio/status", data=form, headers=headers)).status_code == 204
+    assert any("stream-error" in line and "CA5" in line for line in switchboard.log)
+
+
 async def test_a_call_that_has_ended_is_hung_up(account: TwilioAccount):
     sid = "CA" + "8" * 32
     async with twilio_call(account, call_sid=sid) as line:
