@@ -113,10 +113,11 @@ class RawSocket:
     async def closed(self, timeout_s: float = 30) -> int | None:
         """Read to the end; the close code, None if the connection was cut without one."""
         try:
-            while True:
-                opcode, payload = await self.next(timeout_s)
-                if opcode == CLOSE:
-                    return int.from_bytes(payload[:2])
+            async with asyncio.timeout(timeout_s):
+                while True:
+                    opcode, payload = await self.next(timeout_s)
+                    if opcode == CLOSE:
+                        return int.from_bytes(payload[:2])
         except ConnectionError:
             return None
 

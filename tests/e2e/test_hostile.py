@@ -108,6 +108,7 @@ FLOODS: dict[str, bytes] = {
 @pytest.mark.parametrize("flood", FLOODS)
 async def test_who_sends_and_never_reads_is_not_heard_and_then_cut_off(server: Server, flood: str):
     async with undisturbed(server), RawSocket(server.base_url, receive_buffer=4096) as socket:
+        await socket.event("session.created")  # from here on there is a session to be let go of
         assert await push(socket, FLOODS[flood]) < 2000
         await let_go(server, left=1)
         assert await socket.closed(timeout_s=60) == 1008
