@@ -48,6 +48,18 @@ async def test_its_tools_are_listed_with_their_schemas_and_run(server: McpServer
     assert await run(weather, location="Berlin") == {"location": "Berlin", "day": "today", "condition": "sunny"}
 
 
+async def test_a_server_that_others_publish_is_listed_and_called() -> None:
+    server = McpServer("time", over_pipes((sys.executable, "-m", "mcp_server_time"), ".", {}))
+    convert = await tool(server, "convert_time")
+    assert {"source_timezone", "time", "target_timezone"} == set(convert.spec.parameters["required"])
+    found = await run(convert, source_timezone="Europe/Berlin", time="14:30", target_timezone="Asia/Tokyo")
+    assert found["target"]["timezone"] == "Asia/Tokyo"
+    assert found["time_difference"] in ("+7.0h", "+8.0h")
+    with pytest.raises(ToolError, match="Invalid timezone"):
+        await run(convert, source_timezone="Nowhere/Here", time="14:30", target_timezone="Asia/Tokyo")
+    await server.close()
+
+
 async def test_an_error_of_a_tool_is_told_and_the_connection_lives(server: McpServer) -> None:
     with pytest.raises(ToolError, match="no such place"):
         await run(await tool(server, "fail"))
