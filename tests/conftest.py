@@ -15,13 +15,11 @@ send_no_reports()
 _VLLM = ("test_llm.py", "test_llm_vllm.py")
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_itemcollected(item: pytest.Item) -> None:
     """Where tests run in several processes, those of a file stay together, as do the ones that share a vLLM: what they
     start is started once."""
-    for item in items:
-        group = "vllm" if item.path.name in _VLLM else str(item.path)
-        item.add_marker(pytest.mark.xdist_group(group))
+    group = "vllm" if item.path.name in _VLLM else str(item.path)
+    item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture(scope="session")

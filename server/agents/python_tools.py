@@ -7,7 +7,6 @@ async def get_price(service: str) -> dict[str, float]:
 
 from __future__ import annotations
 
-import importlib.util
 import inspect
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
@@ -118,13 +117,16 @@ def load_tools(folder: Path, wanted: str) -> dict[str, PythonTool]:
 
 
 def _load(path: Path) -> ModuleType:
-    # Not entered in sys.modules: two agents may each have a file of this name, and an edited one is read anew.
-    spec = importlib.util.spec_from_file_location(f"agent_tools_{path.stem}", path)
-    if spec is None or spec.loader is None or not path.is_file():
-        raise SettingsError(f"{path} is no Python file")
-    module = importlib.util.module_from_spec(spec)
+    # Not entered in sys.modules: two agents may each have a file of this name, and an edited one is read anew. Compiled
+    # here: Python's cache takes an edit within the same second that keeps the length for no edit.
+    module = ModuleType(f"agent_tools_{path.stem}")
+    module.__file__ = str(path)
     try:
-        spec.loader.exec_module(module)
+        source = path.read_bytes()
+    except OSError as error:
+        raise SettingsError(f"{path} is no Python file") from error
+    try:
+        exec(compile(source, path, "exec", dont_inherit=True), module.__dict__)
     except Exception as error:
         raise SettingsError(f"{path} cannot be loaded: {type(error).__name__}: {error}") from error
     return module
