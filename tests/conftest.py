@@ -12,15 +12,6 @@ from tests.server_process import Server, start, stop
 # Before a test imports a library that would.
 send_no_reports()
 
-_VLLM = ("test_llm.py", "test_llm_vllm.py")
-
-
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """Where tests run in several processes, those of a file stay together, as do the ones that share a vLLM: what they
-    start is started once."""
-    group = "vllm" if item.path.name in _VLLM else str(item.path)
-    item.add_marker(pytest.mark.xdist_group(group))
-
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[Server]:
