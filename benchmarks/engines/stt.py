@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 
 from benchmarks.engines.cost import Cost, rounds, row, shown, table
 from benchmarks.speech import QUESTIONS, RATE, speak
+from benchmarks.tool_scoring import word_errors
 from models import audio
 from models.base import Pcm16
 from models.stt.faster_whisper import FasterWhisper
@@ -46,19 +46,6 @@ def sentences() -> list[Spoken]:
         pcm = question.pcm[: question.end + int(_AFTER_S * RATE)]
         said.append(Spoken(text, voice.split("-")[0], audio.resample(pcm, RATE, _HEARS)))
     return said
-
-
-def word_errors(said: str, heard: str) -> tuple[int, int]:
-    """Words inserted, deleted or replaced (Levenshtein), and how many were said. Case and punctuation do not count."""
-    wanted, found = (re.findall(r"[\w']+", text.lower()) for text in (said, heard))
-    costs = list(range(len(found) + 1))
-    for number, word in enumerate(wanted, 1):
-        before, costs[0] = costs[0], number
-        for place, other in enumerate(found, 1):
-            replaced = before + (word != other)
-            before = costs[place]
-            costs[place] = min(replaced, costs[place] + 1, costs[place - 1] + 1)
-    return costs[-1], len(wanted)
 
 
 async def final_cost(engine: FasterWhisper, spoken: Sequence[Spoken], times: int, what: str) -> tuple[Cost, float]:

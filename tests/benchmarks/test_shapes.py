@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from benchmarks import shapes
-from benchmarks.engines.stt import word_errors
 from benchmarks.engines.tts import Graphs
 from benchmarks.shapes import piper, whisper
 from models.base import Priority
@@ -53,11 +52,3 @@ def test_a_random_voice_is_divided_like_a_real_one_and_says_the_same_in_parts(sm
     divided, whole = (np.concatenate(list(graphs.ways[way].render(feeds).parts)) for way in ("divided", "whole"))
     assert len(whole) / graphs.rate == pytest.approx(2.0, rel=0.1)
     np.testing.assert_allclose(divided, whole, atol=1e-3 * float(np.abs(whole).max()))
-
-
-def test_words_that_are_wrong_are_counted() -> None:
-    assert word_errors("What time, do you open?", "what time do you open") == (0, 5)
-    assert word_errors("one two three", "one three") == (1, 3)
-    assert word_errors("one two", "one too two") == (1, 2)
-    assert word_errors("one two", "one too") == (1, 2)
-    assert word_errors("one two", "") == (2, 2)
