@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 if TYPE_CHECKING:
-    from scripts.training_llm.trainer import State, Trainer
+    from scripts.training.llm.trainer import State, Trainer
 
 BUNDLED = ROOT / "models" / "bundled" / "llm" / "tiny"
 QUICK_SECONDS = 40.0
@@ -32,10 +32,10 @@ def train(arguments: argparse.Namespace) -> None:
     import torch
 
     from scripts.convert_llm import convert
-    from scripts.training_llm import store
-    from scripts.training_llm.network import ChatNetwork, Shape
-    from scripts.training_llm.render import Renderer
-    from scripts.training_llm.trainer import Plan, Trainer
+    from scripts.training.llm import store
+    from scripts.training.llm.network import ChatNetwork, Shape
+    from scripts.training.llm.render import Renderer
+    from scripts.training.llm.trainer import Plan, Trainer
 
     torch.set_num_threads(1)
     torch.manual_seed(arguments.seed)
@@ -68,7 +68,7 @@ def train(arguments: argparse.Namespace) -> None:
 
 def _tokenizer(arguments: argparse.Namespace) -> Path:
     """The folder of a tokenizer learned for this training; one from an earlier start is kept."""
-    from scripts.training_llm import wordpieces
+    from scripts.training.llm import wordpieces
 
     folder: Path = arguments.work / "tokenizer"
     if not (folder / "tokenizer.json").is_file():
@@ -98,8 +98,8 @@ def examine(arguments: argparse.Namespace) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from scripts.training_llm import engine
-    from scripts.training_llm.examination import SETS, by_turn, held_out, whole_calls
+    from scripts.training.llm import engine
+    from scripts.training.llm.examination import SETS, by_turn, held_out, whole_calls
 
     models = {str(folder): engine.load(folder) for folder in arguments.models}
     console = Console(width=None if sys.stdout.isatty() else 150)

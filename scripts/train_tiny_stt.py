@@ -14,27 +14,17 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
-from multiprocessing import get_context
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    TaskProgressColumn,
-    TextColumn,
-    TimeRemainingColumn,
-)
 from rich.table import Table
 from tokenizers import Tokenizer
 
+from scripts.training import command
 from scripts.training.stt.evaluate import Figures, Recogniser, Score, evaluate, evaluation_set
 from scripts.training.stt.plan import sentences_in, utterances
 from scripts.training.stt.shards import SHARD, read_shards, write_shard
@@ -73,23 +63,6 @@ QUICK = Scale(
 )
 
 
-def bars(count: ProgressColumn) -> Progress:
-    """Progress bars on standard error."""
-    return Progress(
-        TextColumn("{task.description}"), BarColumn(), count, TimeRemainingColumn(), console=Console(stderr=True)
-    )
-
-
-def make_data(folder: Path, seed: int, scale: Scale, workers: int, display: Progress) -> None:
-    """Write all shards that are missing. Raises UnspokenError when a synthesiser does not work."""
-    task = display.add_task("speaking", total=scale.shards)
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        jobs = [pool.submit(write_shard, folder, seed, number, scale.shard) for number in range(scale.shards)]
-        for job in as_completed(jobs):
-            job.result()
-            display.advance(task)
-
-
 def make_tokenizer(path: Path, seed: int, scale: Scale, start: Path | None) -> Tokenizer:
     """The tokenizer of the model to start from, that of the work folder, or a new one."""
     if start is not None:
@@ -104,7 +77,7 @@ def train(arguments: argparse.Namespace) -> None:
     """Speak, train, export."""
     import torch
 
-    from scripts.training.stt import train as loop
+    from scripts.training.stt import train as stt
     from scripts.training.stt.export import export
     from scripts.training.stt.given import mix_in, read_weights, start_from
     from scripts.training.stt.network import Size, Whisper
@@ -112,8 +85,7 @@ def train(arguments: argparse.Namespace) -> None:
     torch.set_num_threads(1)
     scale = QUICK if arguments.quick else Scale()
     scale = replace(scale, shards=arguments.shards or scale.shards)
-    work: Path = arguments.work or arguments.out.with_name(arguments.out.name + "-work")
-    work.mkdir(parents=True, exist_ok=True)
+    work = command.work_folder(arguments)
     tokenizer = make_tokenizer(work / "tokenizer.json", arguments.seed, scale, arguments.start)
     size = Size(
         scale.width,
@@ -123,7 +95,7 @@ def train(arguments: argparse.Namespace) -> None:
         trained_rows(tokenizer),
         len(CHARACTERS) + 1,
     )
-    settings = loop.Settings(
+    settings = stt.Settings(
         steps=arguments.steps or scale.steps, minutes=arguments.minutes, frames=scale.frames, seed=arguments.seed
     )
     start: Callable[[Whisper], None] | None = None
@@ -133,16 +105,15 @@ def train(arguments: argparse.Namespace) -> None:
         def start(network: Whisper) -> None:
             start_from(network, weights, arguments.seed)
 
-    with bars(MofNCompleteColumn()) as display:
-        make_data(work / "data", arguments.seed, scale, arguments.workers, display)
-    with bars(TaskProgressColumn()) as display:
-        task = display.add_task("training", total=1.0)
-
-        def report(progress: loop.Progress, share: float) -> None:
-            losses = "  ".join(f"{name} {loss:.3f}" for name, loss in progress.losses.items())
-            display.update(task, completed=share, description=f"training  step {progress.step}  {losses}")
-
-        network = loop.train(work / "data", work, tokenizer, size, settings, report, start)
+    command.speak_shards(
+        write_shard,
+        work / "data",
+        seed=arguments.seed,
+        shards=scale.shards,
+        length=scale.shard,
+        workers=arguments.workers,
+    )
+    network = command.watched(lambda report: stt.train(work / "data", work, tokenizer, size, settings, report, start))
     if arguments.start and arguments.keep:
         mix_in(network, weights, arguments.keep, arguments.seed)
     export(network, tokenizer, arguments.out)
@@ -195,16 +166,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(required=True)
     one = commands.add_parser("train", help="make a model folder")
-    one.add_argument("--out", type=Path, required=True, help="folder to write")
-    one.add_argument("--work", type=Path, help="folder for features and checkpoints (default: beside --out)")
+    command.add_training_options(one, "thousands of utterances")
     one.add_argument("--start", type=Path, help="model folder to begin with")
     one.add_argument("--keep", type=float, default=0.0, help="share of --start's weights in the result, 0 to 1")
-    one.add_argument("--quick", action="store_true", help="a minute's run that shows that all parts work")
-    one.add_argument("--minutes", type=float, default=600.0, help="end the training after this time")
-    one.add_argument("--steps", type=int, help="end the training after that many steps")
-    one.add_argument("--shards", type=int, help="thousands of utterances to speak before the training")
-    one.add_argument("--seed", type=int, default=7)
-    one.add_argument("--workers", type=int, default=1, help="processes that speak")
     one.set_defaults(run=train)
     one = commands.add_parser("examine", help="held-out figures")
     one.add_argument("models", type=Path, nargs="+", help="model folders")
@@ -219,13 +183,7 @@ def main() -> int:
     )
     one.add_argument("--show", action="store_true", help="print what was said and heard")
     one.set_defaults(run=examine)
-    arguments = parser.parse_args()
-    try:
-        arguments.run(arguments)
-    except (OSError, ValueError, RuntimeError) as error:
-        print(f"train_tiny_stt: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return command.run(parser)
 
 
 if __name__ == "__main__":

@@ -13,9 +13,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field, replace
-from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,17 +21,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    TaskProgressColumn,
-    TextColumn,
-    TimeRemainingColumn,
-)
 from rich.table import Table
 
+from scripts.training import command
 from scripts.training.tts.examples import SHARD, read_shards, write_shard
 
 if TYPE_CHECKING:
@@ -58,51 +48,33 @@ QUICK = Scale(
 )
 
 
-def bars(count: ProgressColumn) -> Progress:
-    """Progress bars on standard error."""
-    return Progress(
-        TextColumn("{task.description}"), BarColumn(), count, TimeRemainingColumn(), console=Console(stderr=True)
-    )
-
-
-def make_data(folder: Path, seed: int, scale: Scale, workers: int) -> None:
-    """Write all shards that are missing. Raises TeacherError when espeak-ng does not work."""
-    with bars(MofNCompleteColumn()) as display:
-        task = display.add_task("speaking", total=scale.shards)
-        with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), max_tasks_per_child=1) as pool:
-            jobs = [pool.submit(write_shard, folder, seed, number, scale.shard) for number in range(scale.shards)]
-            for job in as_completed(jobs):
-                job.result()
-                display.advance(task)
-
-
 def train(arguments: argparse.Namespace) -> None:
     """Speak, train, export."""
     import torch
 
-    from scripts.training.tts import train as loop
+    from scripts.training.tts import train as tts
     from scripts.training.tts.export import export
     from scripts.training.tts.network import Size
 
     torch.set_num_threads(1)
     scale = QUICK if arguments.quick else Scale()
     scale = replace(scale, shards=arguments.shards or scale.shards)
-    work: Path = arguments.work or arguments.out.with_name(arguments.out.name + "-work")
-    work.mkdir(parents=True, exist_ok=True)
-    make_data(work / "data", arguments.seed, scale, arguments.workers)
+    work = command.work_folder(arguments)
+    command.speak_shards(
+        write_shard,
+        work / "data",
+        seed=arguments.seed,
+        shards=scale.shards,
+        length=scale.shard,
+        workers=arguments.workers,
+        fresh=True,
+    )
     examples = read_shards(work / "data")
-    settings = loop.Settings(
+    settings = tts.Settings(
         steps=arguments.steps or scale.steps, minutes=arguments.minutes, rows=scale.rows, seed=arguments.seed
     )
-    with bars(TaskProgressColumn()) as display:
-        task = display.add_task("training", total=1.0)
-
-        def report(progress: loop.Progress, share: float) -> None:
-            losses = "  ".join(f"{name} {loss:.3f}" for name, loss in progress.losses.items())
-            display.update(task, completed=share, description=f"training  step {progress.step}  {losses}")
-
-        size = Size(**scale.size)  # type: ignore[arg-type]
-        network, progress = loop.train(examples, work, size, settings, report)
+    size = Size(**scale.size)  # type: ignore[arg-type]
+    network, progress = command.watched(lambda report: tts.train(examples, work, size, settings, report))
     export(network, {int(one) for example in examples for one in example.ids}, arguments.out)
     parameters = sum(one.numel() for one in network.parameters())
     minutes = sum(len(one.targets) for one in examples) * 256 / 22_050 / 60
@@ -139,14 +111,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(required=True)
     one = commands.add_parser("train", help="make a folder of voices")
-    one.add_argument("--out", type=Path, required=True, help="folder to write")
-    one.add_argument("--work", type=Path, help="folder for sound and checkpoints (default: beside --out)")
-    one.add_argument("--quick", action="store_true", help="a run that shows that all parts work")
-    one.add_argument("--minutes", type=float, default=600.0, help="end the training after this time")
-    one.add_argument("--steps", type=int, help="end the training after that many steps")
-    one.add_argument("--shards", type=int, help="hundreds of sentences to speak before the training")
-    one.add_argument("--seed", type=int, default=7)
-    one.add_argument("--workers", type=int, default=1, help="processes that speak")
+    command.add_training_options(one, "hundreds of sentences")
     one.set_defaults(run=train)
     one = commands.add_parser("examine", help="held-out figures")
     one.add_argument("voices", type=Path, nargs="*", help="folders of voices")
@@ -154,13 +119,7 @@ def main() -> int:
     one.add_argument("--count", type=int, default=20, help="sentences of each kind and language")
     one.add_argument("--seed", type=int, default=1_000_003)
     one.set_defaults(run=examine)
-    arguments = parser.parse_args()
-    try:
-        arguments.run(arguments)
-    except (OSError, ValueError, RuntimeError) as error:
-        print(f"train_tiny_tts: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return command.run(parser)
 
 
 if __name__ == "__main__":

@@ -15,11 +15,11 @@ from pathlib import Path
 import pytest
 
 import models
-from scripts.training_llm import clock, lexicon, simulator, tools, wordpieces
-from scripts.training_llm.call import Dialogue, Turn
-from scripts.training_llm.examination import SETS, Model, Request, by_turn, held_out, whole_calls
-from scripts.training_llm.noise import Noise
-from scripts.training_llm.render import OPENING, Renderer
+from scripts.training.llm import clock, lexicon, simulator, tools, wordpieces
+from scripts.training.llm.call import Dialogue, Turn
+from scripts.training.llm.examination import SETS, Model, Request, by_turn, held_out, whole_calls
+from scripts.training.llm.noise import Noise
+from scripts.training.llm.render import OPENING, Renderer
 
 ROOT = Path(models.__file__).parents[1]
 TINY = ROOT / "models" / "bundled" / "llm" / "tiny"

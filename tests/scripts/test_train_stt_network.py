@@ -15,6 +15,7 @@ from tokenizers import Tokenizer
 torch = pytest.importorskip("torch", reason='needs the extra "train"')
 
 from models.stt.features import window  # noqa: E402
+from scripts.training.loop import Progress  # noqa: E402
 from scripts.training.stt.batches import Examples  # noqa: E402
 from scripts.training.stt.evaluate import Recogniser  # noqa: E402
 from scripts.training.stt.export import export  # noqa: E402
@@ -31,7 +32,7 @@ from scripts.training.stt.tokens import (  # noqa: E402
     train_tokenizer,
     trained_rows,
 )
-from scripts.training.stt.train import Progress, Settings, load_network, losses_of, train  # noqa: E402
+from scripts.training.stt.train import Settings, losses_of, train  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
 SPOKEN = Utterance("We are open on Monday.", "en", "assistant", Voice("espeak", "en-us"), Line(), 1)
@@ -136,8 +137,6 @@ def test_a_training_broken_off_goes_on_where_it_was(tmp_path: Path, tokenizer: T
     for upto in (3, 5):
         train(tmp_path / "data", tmp_path, tokenizer, size, Settings(steps=upto, frames=1500), report)
     assert steps == [1, 2, 3, 4, 5]
-    trained = load_network(tmp_path / "checkpoint.pt")
-    assert trained.size == size
     with pytest.raises(ValueError, match="another size"):
         train(tmp_path / "data", tmp_path, tokenizer, Size(128, 2, 1, 1, size.rows, 33), Settings(steps=6), report)
 

@@ -15,6 +15,7 @@ import pytest
 torch = pytest.importorskip("torch", reason='needs the extra "train"')
 
 from models.tts.piper import Piper  # noqa: E402
+from scripts.training.loop import Progress  # noqa: E402
 from scripts.training.tts.alignment import HOP  # noqa: E402
 from scripts.training.tts.analysis import ENVELOPE, analyse  # noqa: E402
 from scripts.training.tts.examples import NAMES, read_shards, write_shard  # noqa: E402
@@ -22,7 +23,7 @@ from scripts.training.tts.export import export  # noqa: E402
 from scripts.training.tts.network import Acoustic, Size  # noqa: E402
 from scripts.training.tts.synthesiser import Synthesiser  # noqa: E402
 from scripts.training.tts.teacher import RATE, teacher  # noqa: E402
-from scripts.training.tts.train import Progress, Settings, measure, train  # noqa: E402
+from scripts.training.tts.train import Settings, measure, train  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
 SMALL = Size(width=24, encoder=(1, 2), durations=(1,), decoder=(1, 2))

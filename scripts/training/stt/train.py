@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
+from scripts.training import loop
 from scripts.training.stt.batches import Batch, Examples
 from scripts.training.stt.network import Size, Whisper
 from scripts.training.stt.tokens import NO_SPEECH, token_id, trained_rows
@@ -40,26 +40,13 @@ class Settings:
     save_every: int = 100
 
 
-@dataclass(slots=True)
-class Progress:
-    """Where a training stands; part of the checkpoint. losses: running means."""
-
-    step: int = 0
-    seconds: float = 0.0
-    losses: dict[str, float] = field(default_factory=dict)
-
-    def share(self, settings: Settings) -> float:
-        """0 at the start, 1 at the end."""
-        return min(1.0, max(self.step / settings.steps, self.seconds / 60 / settings.minutes))
-
-
 def train(
     data: Path,
     folder: Path,
     tokenizer: Tokenizer,
     size: Size,
     settings: Settings,
-    report: Callable[[Progress, float], None],
+    report: Callable[[loop.Progress, float], None],
     start: Callable[[Whisper], None] | None = None,
 ) -> Whisper:
     """Train, or go on where the checkpoint in ``folder`` ends. report: called after each step with the share done."""
@@ -68,22 +55,22 @@ def train(
     if start is not None:
         start(network)
     optimisers = _optimisers(network, settings)
-    progress = _resume(folder / "checkpoint.pt", network, optimisers)
+    checkpoint = folder / "checkpoint.pt"
+    progress = loop.resume(checkpoint, size.as_dict(), network, optimisers)
     examples = Examples(data, tokenizer, settings.seed + progress.step)
     stream = _stream(examples, settings, progress)
     last = time.monotonic()
-    while (share := progress.share(settings)) < 1:
+    while (share := progress.share(settings.steps, settings.minutes)) < 1:
         _set_rates(optimisers, settings, progress.step, share)
         weight = 1.0 if share < settings.ctc_until else settings.ctc_late
         losses = _step(network, optimisers, next(stream), tokenizer, weight)
         now = time.monotonic()
-        progress.step, progress.seconds, last = progress.step + 1, progress.seconds + now - last, now
-        for name, loss in losses.items():
-            progress.losses[name] = 0.98 * progress.losses.get(name, loss) + 0.02 * loss
+        progress.stepped(now - last, losses)
+        last = now
         if progress.step % settings.save_every == 0:
-            _save(folder / "checkpoint.pt", network, optimisers, progress)
-        report(progress, progress.share(settings))
-    _save(folder / "checkpoint.pt", network, optimisers, progress)
+            loop.save(checkpoint, size.as_dict(), network, optimisers, progress)
+        report(progress, progress.share(settings.steps, settings.minutes))
+    loop.save(checkpoint, size.as_dict(), network, optimisers, progress)
     return network
 
 
@@ -133,13 +120,17 @@ def _step(
     return {"tokens": entropy.item(), "characters": ctc.item()}
 
 
-def _stream(examples: Examples, settings: Settings, progress: Progress) -> Iterator[Batch]:
+def _stream(examples: Examples, settings: Settings, progress: loop.Progress) -> Iterator[Batch]:
     while True:
-        late = progress.share(settings) >= settings.windows_from
+        late = _late(settings, progress)
         for batch in examples.batches(settings.frames, settings.windowed if late else 0.0):
             yield batch
-            if not late and progress.share(settings) >= settings.windows_from:
+            if not late and _late(settings, progress):
                 break
+
+
+def _late(settings: Settings, progress: loop.Progress) -> bool:
+    return progress.share(settings.steps, settings.minutes) >= settings.windows_from
 
 
 def _optimisers(network: Whisper, settings: Settings) -> list[torch.optim.Optimizer]:
@@ -160,36 +151,3 @@ def _set_rates(optimisers: list[torch.optim.Optimizer], settings: Settings, step
     for optimiser, rate in zip(optimisers, (settings.matrix_rate, settings.other_rate), strict=True):
         for group in optimiser.param_groups:
             group["lr"] = rate * scale
-
-
-def _save(path: Path, network: Whisper, optimisers: list[torch.optim.Optimizer], progress: Progress) -> None:
-    state: dict[str, Any] = {
-        "size": network.size.as_dict(),
-        "network": network.state_dict(),
-        "optimisers": [optimiser.state_dict() for optimiser in optimisers],
-        "progress": (progress.step, progress.seconds, progress.losses),
-    }
-    partial = path.with_suffix(".part")
-    torch.save(state, partial)
-    partial.replace(path)
-
-
-def _resume(path: Path, network: Whisper, optimisers: list[torch.optim.Optimizer]) -> Progress:
-    if not path.is_file():
-        return Progress()
-    state = torch.load(path, weights_only=True)
-    if state["size"] != network.size.as_dict():
-        raise ValueError(f"{path} is of another size: {state['size']}")
-    network.load_state_dict(state["network"])
-    for optimiser, saved in zip(optimisers, state["optimisers"], strict=True):
-        optimiser.load_state_dict(saved)
-    step, seconds, losses = state["progress"]
-    return Progress(step, seconds, losses)
-
-
-def load_network(path: Path) -> Whisper:
-    """The network of a checkpoint."""
-    state = torch.load(path, weights_only=True)
-    network = Whisper(Size(**state["size"]))
-    network.load_state_dict(state["network"])
-    return network

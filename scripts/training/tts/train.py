@@ -5,15 +5,15 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
+from scripts.training import loop
 from scripts.training.tts.analysis import APERIODICITY, ENVELOPE
 from scripts.training.tts.examples import Batch, Example, batches, statistics
 from scripts.training.tts.network import Acoustic, Size
@@ -37,27 +37,13 @@ class Settings:
     save_every: int = 100
 
 
-@dataclass(slots=True)
-class Progress:
-    """Where a training stands; part of the checkpoint. losses: running means. held_out: (step, losses) now and then."""
-
-    step: int = 0
-    seconds: float = 0.0
-    losses: dict[str, float] = field(default_factory=dict)
-    held_out: list[tuple[int, dict[str, float]]] = field(default_factory=list)
-
-    def share(self, settings: Settings) -> float:
-        """0 at the start, 1 at the end."""
-        return min(1.0, max(self.step / settings.steps, self.seconds / 60 / settings.minutes))
-
-
 def train(
     examples: Sequence[Example],
     folder: Path,
     size: Size,
     settings: Settings,
-    report: Callable[[Progress, float], None],
-) -> tuple[Acoustic, Progress]:
+    report: Callable[[loop.Progress, float], None],
+) -> tuple[Acoustic, loop.Progress]:
     """Train, or go on where the checkpoint in ``folder`` ends. report: called after each step with the share done."""
     torch.manual_seed(settings.seed)
     network = Acoustic(size)
@@ -67,21 +53,22 @@ def train(
     network.mean.copy_(torch.from_numpy(mean))
     network.deviation.copy_(torch.from_numpy(deviation))
     optimiser = torch.optim.AdamW(network.parameters(), lr=settings.rate, betas=(0.9, 0.98), weight_decay=0.01)
-    progress = _resume(folder / "checkpoint.pt", network, optimiser)
+    checkpoint = folder / "checkpoint.pt"
+    progress = loop.resume(checkpoint, size.as_dict(), network, [optimiser])
     stream = _stream(known, settings, progress.step)
     last = time.monotonic()
-    while (share := progress.share(settings)) < 1:
+    while (share := progress.share(settings.steps, settings.minutes)) < 1:
         _set_rate(optimiser, settings, progress.step, share)
-        for name, loss in _step(network, optimiser, next(stream)).items():
-            progress.losses[name] = 0.98 * progress.losses.get(name, loss) + 0.02 * loss
+        losses = _step(network, optimiser, next(stream))
         now = time.monotonic()
-        progress.step, progress.seconds, last = progress.step + 1, progress.seconds + now - last, now
+        progress.stepped(now - last, losses)
+        last = now
         if progress.step % settings.save_every == 0:
             progress.held_out.append((progress.step, measure(network, unknown, settings.rows)))
-            _save(folder / "checkpoint.pt", network, optimiser, progress)
-        report(progress, progress.share(settings))
+            loop.save(checkpoint, size.as_dict(), network, [optimiser], progress)
+        report(progress, progress.share(settings.steps, settings.minutes))
     progress.held_out.append((progress.step, measure(network, unknown, settings.rows)))
-    _save(folder / "checkpoint.pt", network, optimiser, progress)
+    loop.save(checkpoint, size.as_dict(), network, [optimiser], progress)
     return network.eval(), progress
 
 
@@ -147,28 +134,3 @@ def _set_rate(optimiser: torch.optim.Optimizer, settings: Settings, step: int, s
     rate = settings.last_rate + (settings.rate - settings.last_rate) * falling
     for group in optimiser.param_groups:
         group["lr"] = rate * min(1.0, (step + 1) / settings.warm_up)
-
-
-def _save(path: Path, network: Acoustic, optimiser: torch.optim.Optimizer, progress: Progress) -> None:
-    """Written beside and renamed: a checkpoint is whole or the one before."""
-    state: dict[str, Any] = {
-        "size": network.size.as_dict(),
-        "network": network.state_dict(),
-        "optimiser": optimiser.state_dict(),
-        "progress": (progress.step, progress.seconds, progress.losses, progress.held_out),
-    }
-    partial = path.with_suffix(".part")
-    torch.save(state, partial)
-    partial.replace(path)
-
-
-def _resume(path: Path, network: Acoustic, optimiser: torch.optim.Optimizer) -> Progress:
-    if not path.is_file():
-        return Progress()
-    state = torch.load(path, weights_only=True)
-    if state["size"] != network.size.as_dict():
-        raise ValueError(f"{path} is of another size: {state['size']}")
-    network.load_state_dict(state["network"])
-    optimiser.load_state_dict(state["optimiser"])
-    step, seconds, losses, held_out = state["progress"]
-    return Progress(step, seconds, losses, held_out)

@@ -6,13 +6,13 @@ import json
 import random
 from collections.abc import Callable
 
-from scripts.training_llm import limits, talk
-from scripts.training_llm import tools as toolbox
-from scripts.training_llm.appointments import availability, cancel, move
-from scripts.training_llm.booking import book
-from scripts.training_llm.call import Call, Dialogue, Facts, ToolCall, Turn
-from scripts.training_llm.lookups import TOOL_OF, look_up, two_at_once
-from scripts.training_llm.noise import Noise
+from scripts.training.llm import limits, talk
+from scripts.training.llm import tools as toolbox
+from scripts.training.llm.appointments import availability, cancel, move
+from scripts.training.llm.booking import book
+from scripts.training.llm.call import Call, Dialogue, Facts, ToolCall, Turn
+from scripts.training.llm.lookups import TOOL_OF, look_up, two_at_once
+from scripts.training.llm.noise import Noise
 
 _REQUESTS: dict[str, tuple[int, str | None, Callable[[Call], None]]] = {
     "book": (26, "book_appointment", book),

@@ -11,7 +11,7 @@ from typing import Any
 import jinja2
 from tokenizers import Tokenizer
 
-from scripts.training_llm.call import Dialogue
+from scripts.training.llm.call import Dialogue
 
 OPENING = '<tool_call>\n{"name": "'
 """With which a server begins the answer when a tool must be called."""

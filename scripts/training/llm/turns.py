@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from scripts.training_llm.call import Call
-from scripts.training_llm.grammar import sentence
-from scripts.training_llm.lexicon import DAYS, WEEKDAYS, day_words
+from scripts.training.llm.call import Call
+from scripts.training.llm.grammar import sentence
+from scripts.training.llm.lexicon import DAYS, WEEKDAYS, day_words
 
 HELP = ("How can I help you?", "Wie kann ich Ihnen helfen?")
 MORE = ("Can I do anything else for you?", "Kann ich sonst noch etwas für Sie tun?")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from scripts.training_llm.call import Call
-from scripts.training_llm.clock import DE, EN
-from scripts.training_llm.grammar import sentence
-from scripts.training_llm.turns import HELP, MORE, ask
+from scripts.training.llm.call import Call
+from scripts.training.llm.clock import DE, EN
+from scripts.training.llm.grammar import sentence
+from scripts.training.llm.turns import HELP, MORE, ask
 
 REPEAT = (
     "(Can you repeat that|Could you repeat that|Sorry, what did you say|Can you say that again|I did not hear you|"

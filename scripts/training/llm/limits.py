@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from scripts.training_llm.call import Call
-from scripts.training_llm.turns import HELP, MORE, ask
+from scripts.training.llm.call import Call
+from scripts.training.llm.turns import HELP, MORE, ask
 
 OFFER = ("Shall I put you through to a colleague?", "Soll ich Sie mit einem Kollegen verbinden?")
 

@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from scripts.training_llm.grammar import pick
-from scripts.training_llm.lexicon import person
-from scripts.training_llm.noise import Noise
+from scripts.training.llm.grammar import pick
+from scripts.training.llm.lexicon import person
+from scripts.training.llm.noise import Noise
 
 ToolCall = tuple[str, dict[str, str]]
 

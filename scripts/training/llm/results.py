@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from scripts.training_llm import clock
-from scripts.training_llm.call import Call
-from scripts.training_llm.grammar import sentence
-from scripts.training_llm.lexicon import STREETS, Service, day_words
+from scripts.training.llm import clock
+from scripts.training.llm.call import Call
+from scripts.training.llm.grammar import sentence
+from scripts.training.llm.lexicon import STREETS, Service, day_words
 
 Answer = tuple[str, tuple[str, ...]]
 """A spoken answer and the values that must be in it."""

@@ -6,8 +6,8 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from scripts.training_llm.examination import Model, Request
-from scripts.training_llm.render import Renderer
+from scripts.training.llm.examination import Model, Request
+from scripts.training.llm.render import Renderer
 
 _LONGEST_ANSWER = 160
 

@@ -6,9 +6,9 @@ import copy
 import random
 from typing import Any
 
-from scripts.training_llm.call import Facts
-from scripts.training_llm.grammar import pick
-from scripts.training_llm.lexicon import ASSISTANTS, BUSINESSES, CITIES
+from scripts.training.llm.call import Facts
+from scripts.training.llm.grammar import pick
+from scripts.training.llm.lexicon import ASSISTANTS, BUSINESSES, CITIES
 
 _DAY_TIME = "day in lower-case English, time as HH:MM."
 # name: (usual description, another one, properties, required ones)

@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from scripts.training_llm.call import Dialogue, ToolCall, Turn, message
-from scripts.training_llm.simulator import whole
+from scripts.training.llm.call import Dialogue, ToolCall, Turn, message
+from scripts.training.llm.simulator import whole
 
 Request = tuple[list[dict[str, Any]], tuple[Mapping[str, Any], ...]]
 """Messages and tools."""

@@ -13,9 +13,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from scripts.training_llm.corpus import Batch, Corpus
-from scripts.training_llm.network import ChatNetwork
-from scripts.training_llm.render import Renderer
+from scripts.training import loop
+from scripts.training.llm.corpus import Batch, Corpus
+from scripts.training.llm.network import ChatNetwork
+from scripts.training.llm.render import Renderer
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,6 @@ class Trainer:
         return float(loss.detach())
 
     def _save(self) -> None:
-        """Written beside and renamed: a checkpoint is whole or the one before."""
         state: dict[str, Any] = {
             "network": self.network.state_dict(),
             "optimizers": [optimizer.state_dict() for optimizer in self._optimizers],
@@ -126,10 +126,7 @@ class Trainer:
             "step": self._step,
             "spent": self._spent,
         }
-        self._checkpoint.parent.mkdir(parents=True, exist_ok=True)
-        part = self._checkpoint.with_suffix(".part")
-        torch.save(state, part)
-        part.replace(self._checkpoint)
+        loop.write(self._checkpoint, state)
 
 
 def _wanted(ids: Tensor, marks: Tensor) -> tuple[Tensor, Tensor]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from scripts.training_llm import clock
-from scripts.training_llm.booking import book, pick_offered
-from scripts.training_llm.call import Call
-from scripts.training_llm.grammar import sentence
-from scripts.training_llm.lexicon import SERVICES, TABLE, Service, day_words
-from scripts.training_llm.turns import LOOK, MORE, a_day, ask, day_answer, fault, said_day
+from scripts.training.llm import clock
+from scripts.training.llm.booking import book, pick_offered
+from scripts.training.llm.call import Call
+from scripts.training.llm.grammar import sentence
+from scripts.training.llm.lexicon import SERVICES, TABLE, Service, day_words
+from scripts.training.llm.turns import LOOK, MORE, a_day, ask, day_answer, fault, said_day
 
 _WHICH_APPOINTMENT = ("Which day is your appointment?", "An welchem Tag ist Ihr Termin?")
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from scripts.training_llm import results
-from scripts.training_llm.call import Call, ToolCall
-from scripts.training_llm.grammar import sentence
-from scripts.training_llm.lexicon import CITIES, SERVICES, Service, day_words
-from scripts.training_llm.turns import LOOK, a_day, ask, day_answer, fault, said_day
+from scripts.training.llm import results
+from scripts.training.llm.call import Call, ToolCall
+from scripts.training.llm.grammar import sentence
+from scripts.training.llm.lexicon import CITIES, SERVICES, Service, day_words
+from scripts.training.llm.turns import LOOK, a_day, ask, day_answer, fault, said_day
 
 TOOL_OF = {"hours": "get_opening_hours", "price": "get_price", "weather": "get_weather", "directions": "get_directions"}
 

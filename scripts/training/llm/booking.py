@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from scripts.training_llm import clock
-from scripts.training_llm.call import Call
-from scripts.training_llm.grammar import pick, sentence
-from scripts.training_llm.lexicon import SERVICES, TABLE, Service, day_words
-from scripts.training_llm.turns import FAULTS, MORE, SYSTEM_FAULT, a_day, said_day
+from scripts.training.llm import clock
+from scripts.training.llm.call import Call
+from scripts.training.llm.grammar import pick, sentence
+from scripts.training.llm.lexicon import SERVICES, TABLE, Service, day_words
+from scripts.training.llm.turns import FAULTS, MORE, SYSTEM_FAULT, a_day, said_day
 
 ORDER = ("service", "day", "time", "name")
 _BY_KEY = {service.key: service for service in SERVICES}

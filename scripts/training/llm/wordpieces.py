@@ -8,9 +8,9 @@ from pathlib import Path
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from scripts.training_llm import tools
-from scripts.training_llm.render import Template
-from scripts.training_llm.simulator import whole
+from scripts.training.llm import tools
+from scripts.training.llm.render import Template
+from scripts.training.llm.simulator import whole
 
 SIZE = 2304
 _CONTROL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")

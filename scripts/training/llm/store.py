@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 
-from scripts.training_llm import tools
-from scripts.training_llm.network import ChatNetwork, Shape
+from scripts.training.llm import tools
+from scripts.training.llm.network import ChatNetwork, Shape
 
 COMPANIONS = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
 

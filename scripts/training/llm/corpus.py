@@ -6,9 +6,9 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from scripts.training_llm import simulator
-from scripts.training_llm.call import Dialogue
-from scripts.training_llm.render import Renderer
+from scripts.training.llm import simulator
+from scripts.training.llm.call import Dialogue
+from scripts.training.llm.render import Renderer
 
 LONGEST = 1024
 """Tokens; longer calls are left out."""
