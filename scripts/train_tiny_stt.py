@@ -64,8 +64,10 @@ QUICK = Scale(
 
 
 def make_tokenizer(path: Path, seed: int, scale: Scale, start: Path | None) -> Tokenizer:
-    """The tokenizer of the model to start from, that of the work folder, or a new one."""
+    """The tokenizer of the model to start from, that of the work folder, or a new one. Raises FileNotFoundError."""
     if start is not None:
+        if not (start / "tokenizer.json").is_file():
+            raise FileNotFoundError(f"--start {start}: no tokenizer.json is there")
         return Tokenizer.from_file(str(start / "tokenizer.json"))
     if not path.is_file():
         texts = (utterance.text for utterance in utterances(seed, scale.sentences))
