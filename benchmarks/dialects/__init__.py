@@ -1,0 +1,1 @@
+"""The protocols that the benchmark speaks, one file each."""
