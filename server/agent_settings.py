@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from server.settings_group import Group
 
 
-class _Group(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class AgentsSettings(_Group):
+class AgentsSettings(Group):
     """Agents that are written in files."""
 
     folder: str = Field(default="", description="Folder of agent files (`name.toml`); empty for none.")
@@ -21,7 +19,7 @@ class AgentsSettings(_Group):
     )
 
 
-class StoreSettings(_Group):
+class StoreSettings(Group):
     """What agents' sessions leave behind: facts, and which tools have run."""
 
     url: str = Field(
@@ -30,7 +28,7 @@ class StoreSettings(_Group):
     )
 
 
-class EgressSettings(_Group):
+class EgressSettings(Group):
     """What may leave the machine."""
 
     hosts: str = Field(

@@ -15,6 +15,7 @@ from typing import Annotated
 
 import typer
 
+from server.audit_cli import audit_app
 from server.call_cli import call
 from server.errors import VoiceError
 from server.keys_cli import keys_app
@@ -30,6 +31,7 @@ app = typer.Typer(
 )
 app.add_typer(models_app, name="models")
 app.add_typer(keys_app, name="keys")
+app.add_typer(audit_app, name="audit")
 app.command()(call)
 
 ConfigOption = Annotated[Path | None, typer.Option("--config", help="TOML file of settings.")]

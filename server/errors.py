@@ -9,6 +9,7 @@ VoiceError
 ├── PolicyError      not allowed by the operator: refused and audited
 │   └── AccessError      no right key, or a page of another origin: close code 3000, HTTP 401 or 403
 ├── ToolError        a tool could not do it: the model is told, the session lives
+├── AuditError       what must be answered for cannot be written down, so it is not done; or a log was altered
 ├── StoreError       what must be written down cannot be: that call fails, the session lives
 ├── CapacityError    a queue is full: HTTP 429, close code 1013
 └── SettingsError    a setting is wrong: one line, exit code 2
@@ -23,6 +24,7 @@ from models.base import CapacityError, CatalogError, ContextError, EngineError, 
 
 __all__ = [
     "AccessError",
+    "AuditError",
     "CapacityError",
     "CatalogError",
     "ClientError",
@@ -89,3 +91,7 @@ class ToolError(VoiceError):
 
 class StoreError(VoiceError):
     """The side store cannot be read or written."""
+
+
+class AuditError(VoiceError):
+    """The audit log cannot be written, or is not as it was written. The message names file and row."""

@@ -29,7 +29,8 @@ from pydantic_settings import SettingsError as SourceError
 from server.agent_settings import AgentsSettings, EgressSettings, StoreSettings
 from server.errors import SettingsError
 from server.phone_settings import AsteriskSettings, PhoneSettings, TwilioSettings
-from server.settings_group import Group as _Group
+from server.policy_settings import AuditSettings
+from server.settings_group import Group
 
 PREFIX = "KAMMERTON_"
 CONFIG_VARIABLE = "KAMMERTON_CONFIG"
@@ -53,7 +54,7 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-class ServerSettings(_Group):
+class ServerSettings(Group):
     """Where the server listens, and for how many at once."""
 
     host: str = Field(default="127.0.0.1", min_length=1, description="Address to listen on; 0.0.0.0 for all.")
@@ -76,7 +77,7 @@ class ServerSettings(_Group):
     )
 
 
-class AuthSettings(_Group):
+class AuthSettings(Group):
     """Who may come in."""
 
     key: SecretStr = Field(default=SecretStr(""), description="One key, besides those of the keys file.")
@@ -101,7 +102,7 @@ class AuthSettings(_Group):
         return value
 
 
-class TlsSettings(_Group):
+class TlsSettings(Group):
     """Encryption on the wire."""
 
     certificate: str = Field(default="", description="PEM file with the certificate and its chain; empty for no TLS.")
@@ -111,7 +112,7 @@ class TlsSettings(_Group):
     )
 
 
-class TurnSettings(_Group):
+class TurnSettings(Group):
     """How the end of a turn is met."""
 
     prepare: bool = Field(
@@ -134,7 +135,7 @@ class TurnSettings(_Group):
     )
 
 
-class AgentSettings(_Group):
+class AgentSettings(Group):
     """What a session starts with until its client says otherwise."""
 
     instructions: str = Field(
@@ -163,7 +164,7 @@ class AgentSettings(_Group):
 _APOLOGY = "Said when an engine gave up on an answer; empty for nothing."
 
 
-class ApologySettings(_Group):
+class ApologySettings(Group):
     """What is said when an engine gave up on an answer, by the language of the call. A call in another language gets
     the failed response only."""
 
@@ -177,7 +178,7 @@ class ApologySettings(_Group):
     pt: str = Field(default="Desculpe, algo correu mal. Repita, por favor.", description=_APOLOGY)
 
 
-class EngineSettings(_Group):
+class EngineSettings(Group):
     """How much of the machine each engine takes. The defaults follow from the number of cores."""
 
     stt_threads: int = Field(
@@ -198,7 +199,7 @@ class EngineSettings(_Group):
     )
 
 
-class LogSettings(_Group):
+class LogSettings(Group):
     """What is written to standard error."""
 
     level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least severity written.")
@@ -208,7 +209,7 @@ class LogSettings(_Group):
     pii: bool = Field(default=False, description="Keep personal data (what callers say) in the log.")
 
 
-class MetricsSettings(_Group):
+class MetricsSettings(Group):
     """The Prometheus page."""
 
     enabled: bool = Field(default=True, description="Serve `/metrics`.")
@@ -244,6 +245,7 @@ class Settings(BaseSettings):
     agents: AgentsSettings = AgentsSettings()
     store: StoreSettings = StoreSettings()
     egress: EgressSettings = EgressSettings()
+    audit: AuditSettings = AuditSettings()
     engines: EngineSettings = EngineSettings()
     log: LogSettings = LogSettings()
     metrics: MetricsSettings = MetricsSettings()

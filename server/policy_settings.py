@@ -1,0 +1,16 @@
+"""Settings of what must be answered for."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from server.settings_group import Group
+
+
+class AuditSettings(Group):
+    """The audit log."""
+
+    file: str = Field(
+        default="~/.local/share/kammerton/audit.jsonl",
+        description="Audit log: rows chained by hash, for `kammerton audit verify`.",
+    )
