@@ -63,7 +63,7 @@ def serve(profile: str = "tiny", **environment: str) -> Iterator[Server]:
     started = time.monotonic()
     process = subprocess.Popen(command, env={**os.environ, **environment}, stderr=subprocess.DEVNULL)
     try:
-        _wait(f"http://127.0.0.1:{port}/readyz", process)
+        wait_ready(f"http://127.0.0.1:{port}/readyz", process)
         yield Server(process.pid, port, time.monotonic() - started)
     finally:
         process.send_signal(signal.SIGTERM)
@@ -86,7 +86,7 @@ def machine() -> str:
     return f"{len(names)} x {names[0]}, {memory:.0f} GiB, Python {platform.python_version()}"
 
 
-def _wait(url: str, process: subprocess.Popen[bytes], timeout_s: float = 120) -> None:
+def wait_ready(url: str, process: subprocess.Popen[bytes], timeout_s: float = 120) -> None:
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
         if process.poll() is not None:
