@@ -200,7 +200,7 @@ def build(
     app.include_router(chat.router(engines.llm, guards, text_agent))
     app.include_router(audio.router(engines, settings.agent.voice, settings.agent.language or None, guards, gate.http))
     app.include_router(web.router(engines.tts.voices))
-    calls = phones.open_doors(app, settings, engines, door, admission, metrics)
+    calls = phones.open_doors(app, settings, engines, door, admission, metrics, egress)
     return app
 
 

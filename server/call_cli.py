@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 
 import typer
 
-from server.errors import SettingsError, VoiceError
+from server.errors import SettingsError
 from server.settings import Settings, load
 
 _NUMBER = re.compile(r"\+[1-9]\d{5,14}")
@@ -31,10 +31,9 @@ def call(
 
 
 async def place(settings: Settings, number: str, agent: str = "") -> str:
-    """The id of the call that Twilio makes. Raises SettingsError when something is missing, PolicyError when Twilio's
-    host is not listed, VoiceError when Twilio does not take it."""
-    import httpx2
-
+    """The id of the call that Twilio makes. Raises SettingsError when something is missing, or Twilio's host is not
+    listed, VoiceError when Twilio does not take it."""
+    from server.phones import twilio_rest
     from server.policy.egress import Egress
 
     twilio = settings.twilio
@@ -50,14 +49,5 @@ async def place(settings: Settings, number: str, agent: str = "") -> str:
     if not _NUMBER.fullmatch(number):
         raise SettingsError(f"{number!r} is no number like +4915112345678")
     query = f"?{urlencode({'agent': agent})}" if agent else ""
-    form = {"To": number, "From": twilio.number, "Url": f"{settings.phone.public_url}/twilio/voice{query}"}
-    auth = (twilio.account_sid, twilio.auth_token.get_secret_value())
-    url = f"{twilio.api_url}/2010-04-01/Accounts/{twilio.account_sid}/Calls.json"
-    async with Egress(settings.egress.hosts.split()).client(auth=auth) as client:
-        try:
-            answer = await client.post(url, data=form)
-        except httpx2.TransportError as error:
-            raise VoiceError(f"Twilio cannot be reached: {error}") from None
-    if answer.status_code != 201:
-        raise VoiceError(f"Twilio does not make the call: status {answer.status_code}, {answer.text[:200]}")
-    return str(answer.json()["sid"])
+    rest = twilio_rest(twilio, Egress(settings.egress.hosts.split()))
+    return await rest.call(to=number, from_=twilio.number, url=f"{settings.phone.public_url}/twilio/voice{query}")

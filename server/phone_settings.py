@@ -59,7 +59,9 @@ class AsteriskSettings(Group):
 class TwilioSettings(Group):
     """The door for Twilio; closed without an auth token."""
 
-    account_sid: str = Field(default="", description="The account's id, for `kammerton call`.")
+    account_sid: str = Field(
+        default="", description="The account's id: opens its REST API, which moves and makes calls."
+    )
     number: str = Field(default="", description="The number that `kammerton call` calls from.")
     api_url: str = Field(
         default="https://api.twilio.com",

@@ -6,10 +6,13 @@ import ipaddress
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
 
-from server.errors import SettingsError
+from server.errors import PolicyError, SettingsError
+from server.phone_settings import TwilioSettings
+from server.policy.egress import Egress
 from server.runtime.admission import Admission
 from server.runtime.runner import Engines
 from server.settings import Settings
@@ -21,6 +24,9 @@ from server.transports.phone_routes import Carrier
 from server.transports.phone_tools import PhoneTools
 from server.transports.twilio_signature import Validator
 
+if TYPE_CHECKING:
+    from server.transports.twilio_rest import TwilioRest
+
 _WITH_TOKEN = {
     "vonage": Carrier(vonage.VonageCodec, vonage.answer, vonage.hang_up),
     "plivo": Carrier(plivo.PlivoCodec, plivo.answer, plivo.hang_up, plivo.dial),
@@ -28,6 +34,8 @@ _WITH_TOKEN = {
     "asterisk": Carrier(asterisk.WebSocketChannelCodec),
 }
 _MIN_TOKEN = 16
+_REST_S = 10.0
+"""A caller waits in silence for a carrier's answer."""
 
 
 def open_doors(
@@ -37,6 +45,7 @@ def open_doors(
     door: DoorSettings,
     admission: Admission,
     observer: SessionObserver,
+    egress: Egress,
 ) -> Calls:
     """Add the routes of every carrier that is set up; the calls that come over them are given back. Raises
     SettingsError for a carrier that is set up by half."""
@@ -60,7 +69,9 @@ def open_doors(
         if not phone.public_url:
             raise SettingsError("twilio.auth_token is set, but phone.public_url is not: signatures cover that URL")
         validator = Validator(auth_token, _shared_keys(settings.twilio.shared_key.get_secret_value()))
-        app.include_router(twilio.router(calls, twilio.TwilioSettings(phone.public_url, validator), words, agent_of))
+        address = twilio.TwilioSettings(phone.public_url, validator)
+        control = twilio_rest(settings.twilio, egress) if settings.twilio.account_sid else None
+        app.include_router(twilio.router(calls, address, words, agent_of, control))
     if token:
         if len(token) < _MIN_TOKEN or not phone.public_url:
             raise SettingsError(f"phone.token needs {_MIN_TOKEN} characters or more, and phone.public_url beside it")
@@ -81,6 +92,22 @@ async def running(calls: Calls, settings: Settings) -> AsyncIterator[None]:
         if listener is not None:
             listener.close()
         await calls.close()
+
+
+def twilio_rest(settings: TwilioSettings, egress: Egress) -> TwilioRest:
+    """Twilio's REST API. Raises SettingsError when its package is not installed, or its host not listed."""
+    try:
+        from server.transports.twilio_rest import TwilioRest
+    except ModuleNotFoundError as error:
+        raise SettingsError(
+            f"twilio.account_sid is set, but {error.name} is not installed: pip install 'kammerton[twilio]'"
+        ) from None
+    try:
+        egress.check(settings.api_url)
+    except PolicyError as error:
+        raise SettingsError(f"twilio.account_sid is set, but Twilio's REST API may not be asked: {error}") from None
+    token = settings.auth_token.get_secret_value()
+    return TwilioRest(settings.account_sid, token, settings.api_url, lambda: egress.client(timeout=_REST_S))
 
 
 def _audiosocket(settings: Settings) -> tuple[str, int] | None:

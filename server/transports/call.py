@@ -11,11 +11,13 @@ from dataclasses import replace
 
 from server.core import events as e
 from server.core.session import Session
+from server.errors import VoiceError
 from server.runtime.formats import decode
 from server.runtime.runner import Engines, Runner
 from server.transports.base import DoorSettings, Role, SessionObserver
 from server.transports.carrier import (
     FRAME_MS,
+    CallControl,
     Caller,
     Frame,
     Leg,
@@ -73,17 +75,18 @@ class Call:
         manners: Manners,
         tools: PhoneTools,
         observer: SessionObserver,
+        control: CallControl | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.id = started.call_id
         self._manners, self._observer, self._clock = manners, observer, clock
-        self._door = leg.codec.name
+        self._door, self._control = leg.codec.name, control
         self._wire = started.format.session
         self.session_id = new_id("sess")
         role = _cast(door, caller, engines, self.session_id)
         config, toolbox = (role.config, role.toolbox) if role else (door.config, door.toolbox(self.session_id))
         config = replace(config, input_format=self._wire, output_format=self._wire)
-        config, toolbox = equip(config, toolbox, tools, self.leave, transfers=leg.codec.resumes)
+        config, toolbox = equip(config, toolbox, tools, self.leave, transfers=leg.codec.resumes or control is not None)
         self._phrases = phrases(config.language)
         self._greeting = (role.opening if role else "") or manners.greeting or self._phrases.greeting
         session = Session(self.session_id, config, new_id, policy=door.policy, marks=leg.codec.marks)
@@ -122,6 +125,7 @@ class Call:
         self._echo = EchoGate(clock)
         self._stall: asyncio.TimerHandle | None = None
         self._lost: asyncio.TimerHandle | None = None
+        self._leaving = False
         self.transfer_to = ""
         """Who is called when this call has ended."""
 
@@ -171,9 +175,25 @@ class Call:
 
     def leave(self, number: str) -> None:
         """End the call once what is being said was heard. number: who is called next, "" for nobody."""
+        if self._group is not None and not self._over.done() and not self._leaving:
+            self._leaving = True
+            self._group.create_task(self._leave(number))
+
+    async def _leave(self, number: str) -> None:
+        """Where the carrier's REST API does not do it, a caller who was to be handed on is told, and stays. Hanging up
+        works without it as well."""
+        await self._courtesy.until_said()
+        try:
+            if self._control is not None and not self._over.done():
+                await (self._control.transfer(self.id, number) if number else self._control.hang_up(self.id))
+        except VoiceError as error:
+            _log.warning("carrier does not move a call", extra={"call": self.id, "reason": str(error)})
+            if number:
+                self._leaving = False
+                await self._courtesy.say(self._phrases.not_connected)
+                return
         self.transfer_to = number
-        if self._group is not None and not self._over.done():
-            self._group.create_task(self._courtesy.leave("transferred" if number else "completed"))
+        self.hang_up("transferred" if number else "completed")
 
     async def _end(self) -> None:
         raise _OverError(await self._over)

@@ -16,6 +16,7 @@ from server.transports.base import DoorSettings, SessionObserver
 from server.transports.call import Call
 from server.transports.carrier import (
     MAX_MESSAGE,
+    CallControl,
     Caller,
     Leg,
     LineEvent,
@@ -87,14 +88,17 @@ class Calls:
                 self._ended[call_id] = ""
         return number
 
-    async def answer(self, leg: Leg, admit: Callable[[LineStarted], Awaitable[Caller]]) -> None:
-        """Be on a carrier's connection until it ends. admit: whose call it is; raises RefusedCall."""
+    async def answer(
+        self, leg: Leg, admit: Callable[[LineStarted], Awaitable[Caller]], control: CallControl | None = None
+    ) -> None:
+        """Be on a carrier's connection until it ends. admit: whose call it is; raises RefusedCall. control: its REST
+        API, where that may be used."""
         door = leg.codec.name
         try:
             async with aclosing(_events(leg)) as events:
                 started = await _start(events)
                 caller = await admit(started)
-                call = self._known(started.call_id) or self._begin(started, leg, caller)
+                call = self._known(started.call_id) or self._begin(started, leg, caller, control)
                 await call.carry(started, leg, events)
         except RefusedCall as refused:
             self._observer.session_refused(door)
@@ -117,11 +121,13 @@ class Calls:
             raise RefusedCall("the call has ended before")
         return call
 
-    def _begin(self, started: LineStarted, leg: Leg, caller: Caller) -> Call:
+    def _begin(self, started: LineStarted, leg: Leg, caller: Caller, control: CallControl | None) -> Call:
         place = self._admission.admit()
         place.__enter__()
         try:
-            call = Call(started, leg, caller, self._engines, self._door, self._manners, self._tools, self._observer)
+            call = Call(
+                started, leg, caller, self._engines, self._door, self._manners, self._tools, self._observer, control
+            )
         except RefusedCall:
             place.__exit__(None, None, None)
             raise

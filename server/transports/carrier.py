@@ -191,6 +191,19 @@ class CarrierCodec(Protocol):
         ...
 
 
+class CallControl(Protocol):
+    """A carrier's REST API: what the media connection has no words for. Both methods raise VoiceError when the carrier
+    does not do it; the call then goes on as it was."""
+
+    async def transfer(self, call_id: str, number: str) -> None:
+        """Take the call away from its media connection, and connect it with this number."""
+        ...
+
+    async def hang_up(self, call_id: str) -> None:
+        """End the call."""
+        ...
+
+
 class Leg(Protocol):
     """One media connection of a call."""
 

@@ -14,6 +14,7 @@ _UNHEARD_S = 5.0
 """How long a mark is waited for that should have come."""
 _LEAVE_S = 1.5
 """After the last words, before the call ends."""
+_LEAVE_AT_MOST_S = 30.0
 
 
 class Courtesy:
@@ -87,10 +88,11 @@ class Courtesy:
         await self._until_heard()
         self._hang_up(outcome)
 
-    async def leave(self, outcome: str) -> None:
-        """End the call once everything was heard that is being said."""
-        await self._until_silent(_LEAVE_S)
-        self._hang_up(outcome)
+    async def until_said(self) -> None:
+        """Until everything was heard that is being said, and a moment longer. Noise on the line holds nobody up."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_LEAVE_AT_MOST_S):
+                await self._until_silent(_LEAVE_S)
 
     async def mind_silence(self) -> None:
         """Ask a caller who says nothing, twice; then end the call."""

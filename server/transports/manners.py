@@ -18,6 +18,7 @@ class Phrases:
     busy: str
     farewell: str
     transfer: str
+    not_connected: str
 
 
 _PHRASES = {
@@ -31,6 +32,7 @@ _PHRASES = {
         busy="All our lines are busy. Please call again later.",
         farewell="Thank you for calling. Goodbye.",
         transfer="One moment, please. I am connecting you.",
+        not_connected="I am sorry, I could not connect you. Is there anything else that I can do?",
     ),
     "de": Phrases(
         greeting="Guten Tag, Sie sprechen mit einem automatischen Assistenten. Wie kann ich Ihnen helfen?",
@@ -42,6 +44,7 @@ _PHRASES = {
         busy="Alle Leitungen sind besetzt. Bitte rufen Sie später noch einmal an.",
         farewell="Danke für Ihren Anruf. Auf Wiederhören.",
         transfer="Einen Moment bitte. Ich verbinde Sie.",
+        not_connected="Es tut mir leid, ich konnte Sie nicht verbinden. Kann ich sonst noch etwas tun?",
     ),
 }
 

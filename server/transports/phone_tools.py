@@ -1,5 +1,4 @@
-"""What an agent can do with the call itself: end it, or hand it to a human. Nothing leaves the machine for that: the
-carrier is told when it asks what comes next."""
+"""What an agent can do with the call itself: end it, or hand it to a human."""
 
 from __future__ import annotations
 
@@ -8,7 +7,6 @@ from dataclasses import dataclass, replace
 
 from models.base import ToolSpec
 from server.core.events import SessionConfig
-from server.errors import ToolError
 from server.runtime.tools import Partial, Result, Toolbox, ToolCall, ToolContext, ToolPolicy, offered
 from server.transports.manners import phrases
 
@@ -51,30 +49,34 @@ class TransferCall:
     policy = ToolPolicy(on_interrupt="finish")
 
     def __init__(self, leave: Callable[[str], None], numbers: Mapping[str, str]) -> None:
-        """See EndCall. numbers: by the name of who answers there."""
+        """See EndCall. numbers: by the name of who answers there; the model chooses if there are several."""
         self._leave = leave
         self._numbers = numbers
-        whom = {"type": "string", "enum": sorted(numbers)}
+        properties: dict[str, object] = {"reason": {"type": "string", "description": "Why, in a few words."}}
+        if len(numbers) > 1:
+            properties["to"] = {"type": "string", "enum": sorted(numbers)}
         self.spec = ToolSpec(
-            "transfer_call",
+            "transfer_to_human",
             "Hand the call to a human, when the caller asks for one or you cannot help.",
-            {"type": "object", "properties": {"to": whom}, "required": ["to"], "additionalProperties": False},
+            {
+                "type": "object",
+                "properties": properties,
+                "required": [name for name in properties if name == "to"],
+                "additionalProperties": False,
+            },
         )
 
     async def run(self, call: ToolCall, context: ToolContext) -> AsyncIterator[Partial | Result]:
         """See RunnableTool."""
-        number = self._numbers.get(call.arguments["to"])
-        if number is None:
-            raise ToolError(f"nobody of that name; known: {', '.join(sorted(self._numbers))}")
-        self._leave(number)
+        self._leave(self._numbers[call.arguments.get("to") or min(self._numbers)])
         yield Result({"status": "the call is handed over"}, say=phrases(context.language).transfer)
 
 
 def equip(
     config: SessionConfig, toolbox: Toolbox, tools: PhoneTools, leave: Callable[[str], None], *, transfers: bool
 ) -> tuple[SessionConfig, Toolbox]:
-    """The session's configuration and tools with those of the phone. transfers: whether the carrier asks what comes
-    after a stream, so that it can be told to call somebody."""
+    """The session's configuration and tools with those of the phone. transfers: whether the carrier can be
+    told to call somebody: over its REST API, or when it asks what comes after a stream."""
     own: list[EndCall | TransferCall] = [EndCall(leave)] if tools.end_call else []
     if tools.transfers and transfers:
         own.append(TransferCall(leave, tools.transfers))

@@ -145,10 +145,14 @@ class Proofs:
 
 
 def router(
-    calls: Calls, settings: TwilioSettings, phrases: Phrases, agent_of: Callable[[str], str] | None = None
+    calls: Calls,
+    settings: TwilioSettings,
+    phrases: Phrases,
+    agent_of: Callable[[str], str] | None = None,
+    control: carrier.CallControl | None = None,
 ) -> APIRouter:
     """The webhook, the media connection, and the callback for its state. agent_of: the agent by the number that was
-    called."""
+    called. control: the REST API, None where only the webhook may move calls."""
     routes = APIRouter()
     proofs = Proofs(settings.validator.auth_token)
 
@@ -176,7 +180,7 @@ def router(
         state = calls.state(call_id)
         number = calls.transfer_of(call_id)
         if number:
-            return _twiml(f"<Response><Dial>{escape(number)}</Dial></Response>")
+            return _twiml(dial(number))
         if state is CallState.ENDED or not call_id:
             return _twiml(_HANG_UP)
         if state is CallState.UNKNOWN and calls.full:
@@ -203,7 +207,7 @@ def router(
             await websocket.send_denial_response(_forbidden(websocket.headers.get(SIGNATURE), "stream"))
             return
         await websocket.accept()
-        await calls.answer(WebSocketLeg(websocket, TwilioCodec()), proofs.caller)
+        await calls.answer(WebSocketLeg(websocket, TwilioCodec()), proofs.caller, control)
 
     return routes
 
@@ -215,6 +219,11 @@ def _connect(settings: TwilioSettings, path: str, parameters: Mapping[str, str])
     stream = f"<Stream url={quoteattr(settings.stream_url)} statusCallback={status}>{inside}</Stream>"
     again = f'<Redirect method="POST">{escape(settings.public_url + path)}</Redirect>'
     return f"<Response><Connect>{stream}</Connect>{again}</Response>"
+
+
+def dial(number: str) -> str:
+    """The TwiML that hands the caller on."""
+    return f"<Response><Dial>{escape(number)}</Dial></Response>"
 
 
 def _twiml(text: str) -> Response:

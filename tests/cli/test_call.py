@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import base64
-from typing import Any
+from collections.abc import Iterator
 
 import pytest
-from fastapi import APIRouter, Request, Response
-from fastapi.responses import JSONResponse
 
 from server.call_cli import place
-from server.errors import PolicyError, SettingsError, VoiceError
+from server.errors import SettingsError, VoiceError
 from server.settings import load
-from tests.transports.http_server import serving
+from tests.transports.rest_api import RestApi, rest_api
 
 GIVEN = {
     "twilio.account_sid": "AC1",
@@ -22,46 +19,34 @@ GIVEN = {
 }
 
 
-class RestApi:
-    """Takes calls and keeps what it was asked; ``status`` is its answer."""
-
-    def __init__(self) -> None:
-        self.routes = APIRouter()
-        self.routes.post("/2010-04-01/Accounts/AC1/Calls.json")(self.create)
-        self.asked: list[dict[str, Any]] = []
-        self.status = 201
-
-    async def create(self, request: Request) -> Response:
-        form = await request.form()
-        self.asked.append({**form, "auth": request.headers["authorization"]})
-        return JSONResponse({"sid": "CA1", "message": "no such number"}, self.status)
+@pytest.fixture
+def api() -> Iterator[RestApi]:
+    with rest_api() as api:
+        api.status = 201
+        yield api
 
 
-async def test_twilio_is_asked_to_call_and_to_connect_the_call_here():
-    api = RestApi()
-    async with serving(api.routes) as url:
-        settings = load({**GIVEN, "twilio.api_url": url}).settings
-        assert await place(settings, "+4915112345678", "reception") == "CA1"
-    (asked,) = api.asked
-    assert asked == {
+async def test_twilio_is_asked_to_call_and_to_connect_the_call_here(api: RestApi):
+    settings = load({**GIVEN, "twilio.api_url": api.url}).settings
+    assert await place(settings, "+4915112345678", "reception") == "CA1"
+    asked = api.only()
+    assert (asked.path, asked.user) == ("/2010-04-01/Accounts/AC1/Calls.json", "AC1:secret")
+    assert asked.body == {
         "To": "+4915112345678",
         "From": "+4930123456",
         "Url": "https://voice.example.org/twilio/voice?agent=reception",
-        "auth": "Basic " + base64.b64encode(b"AC1:secret").decode(),
     }
 
 
-async def test_what_twilio_refuses_is_told():
-    api = RestApi()
-    api.status = 400
-    async with serving(api.routes) as url:
-        settings = load({**GIVEN, "twilio.api_url": url}).settings
-        with pytest.raises(VoiceError, match=r"status 400.*no such number"):
-            await place(settings, "+4915112345678")
+async def test_what_twilio_refuses_is_told(api: RestApi):
+    api.status, api.answer = 400, '{"message": "no such number", "code": 21211}'
+    settings = load({**GIVEN, "twilio.api_url": api.url}).settings
+    with pytest.raises(VoiceError, match=r"status 400.*no such number"):
+        await place(settings, "+4915112345678")
 
 
 async def test_nothing_leaves_for_a_host_that_is_not_listed():
-    with pytest.raises(PolicyError, match=r"api\.twilio\.com:443 is not among"):
+    with pytest.raises(SettingsError, match=r"api\.twilio\.com:443 is not among"):
         await place(load(GIVEN).settings, "+4915112345678")
 
 

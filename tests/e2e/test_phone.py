@@ -15,6 +15,7 @@ from scripts.phone_line.line import Line, Trouble
 from scripts.phone_line.twilio import TwilioAccount, TwilioEnd, sign, twilio_call
 from tests.e2e.conftest import ROOT, Server, start, stop
 from tests.e2e.phone import ask, speak_over_the_answer, understood
+from tests.transports.rest_api import RestApi, rest_api
 
 TOKEN = "an auth token of nobody's account"
 PUBLIC = "https://voice.example.org/phones"
@@ -23,7 +24,14 @@ SALON = "+4930999"
 
 
 @pytest.fixture(scope="module")
-def switchboard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def twilio_api() -> Iterator[RestApi]:
+    """Twilio's REST API."""
+    with rest_api() as api:
+        yield api
+
+
+@pytest.fixture(scope="module")
+def switchboard(tmp_path_factory: pytest.TempPathFactory, twilio_api: RestApi) -> Iterator[Server]:
     """A server that takes Twilio's calls; at one of its numbers, the reception of the examples answers."""
     folder = tmp_path_factory.mktemp("agents")
     for path in (ROOT / "examples" / "reception").iterdir():
@@ -34,6 +42,9 @@ def switchboard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         KAMMERTON_STORE__URL=f"sqlite:///{folder}/store.db",
         KAMMERTON_PHONE__AGENTS=f"{SALON}=reception",
         KAMMERTON_TWILIO__AUTH_TOKEN=TOKEN,
+        KAMMERTON_TWILIO__ACCOUNT_SID="AC1",
+        KAMMERTON_TWILIO__API_URL=twilio_api.url,
+        KAMMERTON_PHONE__TRANSFERS="human=+49302",
         KAMMERTON_PHONE__PUBLIC_URL=PUBLIC,
         KAMMERTON_PHONE__GREETING=GREETING,
         KAMMERTON_LOG__PII="true",
@@ -116,6 +127,22 @@ async def test_a_call_whose_connection_is_lost_goes_on_where_it_was(switchboard:
         assert {"moment", "again", "please"} & words, words
         await ask(again, "Are you a real person?")
     assert sum("call goes on over a new stream" in line for line in switchboard.log if sid in line) == 1
+
+
+async def test_a_caller_who_asks_for_a_human_is_told_and_handed_on(
+    switchboard: Server, account: TwilioAccount, twilio_api: RestApi
+):
+    sid = "CA" + "9" * 32
+    async with twilio_call(account, call_sid=sid) as line:
+        await quiet_after(line, 0)
+        answer = await ask(line, "Can I speak to a real person please?", quiet_s=1.2)
+        await asyncio.to_thread(twilio_api.news.wait, 30)
+        words = await understood(switchboard, answer)
+    assert words & {"moment", "connecting"}, words
+    asked = twilio_api.only()
+    assert (asked.method, asked.path) == ("POST", f"/2010-04-01/Accounts/AC1/Calls/{sid}.json")
+    assert asked.body == {"Twiml": "<Response><Dial>+49302</Dial></Response>"}
+    assert asked.user == f"AC1:{TOKEN}"
 
 
 async def test_what_twilio_reports_of_a_stream_is_logged(switchboard: Server):

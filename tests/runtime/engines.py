@@ -27,19 +27,19 @@ class ScriptedChat:
     name = "scripted"
 
     def __init__(self, *lines: ChatDelta | str | Exception) -> None:
-        self._lines = lines
+        self.lines = lines
         self.requests: list[ChatRequest] = []
         self.closed = 0
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[ChatDelta, None]:
         self.requests.append(request)
         try:
-            for line in self._lines:
+            for line in self.lines:
                 await asyncio.sleep(0)
                 if isinstance(line, Exception):
                     raise line
                 yield TextDelta(line) if isinstance(line, str) else line
-            if not any(isinstance(line, ChatDone) for line in self._lines):
+            if not any(isinstance(line, ChatDone) for line in self.lines):
                 yield ChatDone("stop", Usage(12, 5, 3))
         finally:
             self.closed += 1

@@ -240,7 +240,7 @@ class MendingChat(ScriptedChat):
 
     async def stream(self, request):  # type: ignore[no-untyped-def]
         if self.requests:
-            self._lines = tuple(self._then)  # type: ignore[assignment]
+            self.lines = tuple(self._then)  # type: ignore[assignment]
         async for delta in super().stream(request):
             yield delta
 

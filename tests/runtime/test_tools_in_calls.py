@@ -23,7 +23,7 @@ class Receptionist(ScriptedChat):
         self._answers = list(answers)
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[ChatDelta, None]:
-        self._lines = tuple(self._answers.pop(0) if len(self._answers) > 1 else self._answers[0])
+        self.lines = tuple(self._answers.pop(0) if len(self._answers) > 1 else self._answers[0])
         async for delta in super().stream(request):
             yield delta
 

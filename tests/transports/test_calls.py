@@ -16,10 +16,11 @@ from scripts.phone_line.twilio import TwilioEnd
 from scripts.phone_line.wire import Clear, Mark, Play
 from server.core.events import SessionConfig
 from server.core.turns import TurnPolicy
+from server.errors import VoiceError
 from server.runtime.admission import Admission
 from server.transports.base import DoorSettings
 from server.transports.calls import Calls, CallState
-from server.transports.carrier import Caller, LineStarted
+from server.transports.carrier import CallControl, Caller, LineStarted
 from server.transports.manners import Manners
 from server.transports.phone_tools import PhoneTools
 from server.transports.twilio import TwilioCodec
@@ -78,12 +79,14 @@ class House:
         self._numbers = itertools.count(1)
 
     @asynccontextmanager
-    async def call(self, call_id: str = "", stream: str = "") -> AsyncIterator[HandLeg]:
+    async def call(
+        self, call_id: str = "", stream: str = "", control: CallControl | None = None
+    ) -> AsyncIterator[HandLeg]:
         """A call whose stream has begun."""
         end = TwilioEnd(call_id or f"CA{next(self._numbers)}", {})
         end.stream_sid = stream or end.stream_sid
         leg = HandLeg(TwilioCodec(), end)
-        answering = asyncio.create_task(self.calls.answer(leg, _anybody))
+        answering = asyncio.create_task(self.calls.answer(leg, _anybody, control))
         leg.tell(*end.hello())
         try:
             yield leg
@@ -304,9 +307,9 @@ async def test_a_carrier_that_sends_nothing_but_nonsense_is_hung_up_on(house: Ho
     await until(lambda: house.counts.closed == ["completed"])
 
 
-async def until_closed(leg: HandLeg) -> None:
+async def until_closed(leg: HandLeg, told: set[str] | None = None) -> None:
     """A carrier that plays all that it gets."""
-    told: set[str] = set()
+    told = set() if told is None else told
     async with asyncio.timeout(30):
         while not leg.closed.is_set():
             play_all(leg, told)
@@ -317,7 +320,7 @@ async def until_closed(leg: HandLeg) -> None:
     ("name", "arguments", "words", "number"),
     [
         ("end_call", "{}", "Thank you for calling.", ""),
-        ("transfer_call", '{"to": "human"}', "I am connecting you.", "+49302"),
+        ("transfer_to_human", "{}", "I am connecting you.", "+49302"),
     ],
 )
 async def test_an_agent_ends_a_call_or_hands_it_on_when_its_last_words_were_heard(
@@ -331,7 +334,77 @@ async def test_an_agent_ends_a_call_or_hands_it_on_when_its_last_words_were_hear
         assert house.calls.state("CA1") is CallState.ENDED
         assert house.calls.transfer_of("CA1") == number
         assert house.calls.transfer_of("CA1") == ""
-    assert {tool.name for tool in (await house.asked()).tools} == {"end_call", "transfer_call"}
+    assert {tool.name for tool in (await house.asked()).tools} == {"end_call", "transfer_to_human"}
+
+
+class _Carrier:
+    """A carrier's REST API, which does what it is asked or raises this. begun: called when it is asked."""
+
+    def __init__(self, error: VoiceError | None = None) -> None:
+        self._error = error
+        self.asked: list[str] = []
+        self.news = asyncio.Event()
+        self.begun: Callable[[], None] = lambda: None
+
+    async def transfer(self, call_id: str, number: str) -> None:
+        await self._take(f"{call_id} to {number}")
+
+    async def hang_up(self, call_id: str) -> None:
+        await self._take(f"{call_id} ends")
+
+    async def _take(self, what: str) -> None:
+        self.begun()
+        self.asked.append(what)
+        self.news.set()
+        if self._error:
+            raise self._error
+
+
+HAND_ON = ToolCallDelta(0, "{}", "call_1", "transfer_to_human")
+HANG_UP = ToolCallDelta(0, "{}", "call_1", "end_call")
+
+
+async def test_a_call_is_handed_on_over_the_carriers_rest_api_once_the_last_words_were_heard():
+    house, control = House(answer=HAND_ON), _Carrier()
+    async with house.call("CA1", control=control) as leg:
+        told: set[str] = set()
+        unheard: list[set[str]] = []
+        control.begun = lambda: unheard.append(set(marks(leg)) - told)
+        leg.tell(leg.end.key("1"), leg.end.key("#"))
+        await leg.until(lambda said: "I am connecting you." in house.tts.said and len(said) > 6)
+        assert control.asked == []
+        await until_closed(leg, told)
+        assert control.asked == ["CA1 to +49302"]
+        assert unheard == [set()]
+    await until(lambda: house.counts.closed == ["transferred"])
+
+
+async def test_a_caller_whom_the_carrier_does_not_hand_on_is_told_and_the_call_goes_on():
+    house, control = House(answer=HAND_ON), _Carrier(VoiceError("status 404"))
+    async with house.call("CA1", control=control) as leg:
+        told: set[str] = set()
+        leg.tell(leg.end.key("1"), leg.end.key("#"))
+        async with asyncio.timeout(20):
+            while not any("I could not connect you." in said for said in house.tts.said):
+                play_all(leg, told)
+                await asyncio.sleep(0.01)
+        house.llm.lines = ("Gladly.",)
+        leg.tell(leg.end.key("2"), leg.end.key("#"))
+        await until(lambda: "Gladly." in house.tts.said)
+        assert house.questions[-1].messages[-1].text == "Keypad: 2"
+        assert house.calls.state("CA1") is CallState.LIVE
+        assert house.calls.transfer_of("CA1") == ""
+        leg.tell(leg.end.stop())
+
+
+@pytest.mark.parametrize("error", [None, VoiceError("status 401")])
+async def test_a_call_that_an_agent_ends_is_over_whatever_the_carriers_rest_api_says(error: VoiceError | None):
+    house, control = House(answer=HANG_UP), _Carrier(error)
+    async with house.call("CA1", control=control) as leg:
+        leg.tell(leg.end.key("1"), leg.end.key("#"))
+        await until_closed(leg)
+    assert control.asked == ["CA1 ends"]
+    assert house.calls.state("CA1") is CallState.ENDED
 
 
 async def test_a_call_for_an_agent_that_does_not_exist_is_refused(house: House):
