@@ -143,7 +143,7 @@ def build(
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        beside = [asyncio.create_task(warm()), asyncio.create_task(remember())]
+        beside = [asyncio.create_task(one) for one in (warm(), remember(), metrics.watch_loop())]
         async with phones.running(calls, settings):
             yield
             for task in beside:

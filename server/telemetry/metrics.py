@@ -38,11 +38,13 @@ BUCKETS: Mapping[str, tuple[float, ...]] = {
         *(0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5),
         *(0.55, 0.6, 0.7, 0.8, 0.9, 1.0, 1.25, 1.5, 2.0, 3.0, 5.0, 10.0),
     ),
+    "event_loop_lag_seconds": (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5),
     "tool_latency_seconds": (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0),
     "session_duration_seconds": (1, 5, 15, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200),
 }
 """Upper bounds of every histogram: dense where a caller notices the difference."""
 
+_LAG_EVERY_S = 0.5
 _CAUSES = {"turn_detected": "speech", "client_cancelled": "client"}
 
 
@@ -74,6 +76,7 @@ class Metrics:
             "source",
         )
         self._gauge("tasks", "Tasks of the event loop: what goes on rising is a leak.").set_function(_tasks)
+        self._lag = self._histogram("event_loop_lag_seconds", "How late the event loop wakes what is due.")
         self._client_errors = self._counter("client_errors", "Error events sent to clients.", "code")
         self._tools = self._counter("tool_calls", "Calls of server tools by how they ended.", "outcome")
         self._tool_latency = self._histogram("tool_latency_seconds", "How long calls of server tools took.")
@@ -102,6 +105,14 @@ class Metrics:
     def observe_stage(self, stage: str, seconds: float) -> None:
         """One turn reached the end of ``stage`` this long after the caller stopped speaking."""
         self._latency.labels(stage).observe(seconds)
+
+    async def watch_loop(self) -> None:
+        """Look twice a second how late the event loop is, until cancelled: audio of all calls waits for as long."""
+        clock = asyncio.get_running_loop().time
+        while True:
+            due = clock() + _LAG_EVERY_S
+            await asyncio.sleep(_LAG_EVERY_S)
+            self._lag.observe(max(0.0, clock() - due))
 
     def session_opened(self, door: str) -> None:
         self._active.labels(door).inc()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import replace
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -135,3 +136,15 @@ def test_calls_of_tools_are_counted_by_outcome_and_timed_apart_from_the_model() 
     assert page["kammerton_tool_calls_total", (("outcome", "ok"),)] == 1
     assert page["kammerton_tool_calls_total", (("outcome", "timeout"),)] == 1
     assert page["kammerton_tool_latency_seconds_sum", ()] == 10.2
+
+
+async def test_a_blocked_event_loop_is_seen() -> None:
+    metrics = Metrics("1.2.3")
+    watch = asyncio.create_task(metrics.watch_loop())
+    await asyncio.sleep(0)
+    time.sleep(0.8)  # noqa: ASYNC251 - what no coroutine may do
+    name = "kammerton_event_loop_lag_seconds"
+    await asyncio.sleep(0.01)  # what is due first is woken first
+    watch.cancel()
+    assert samples(metrics)[name + "_bucket", (("le", "0.25"),)] == 0
+    assert samples(metrics)[name + "_sum", ()] > 0.25
