@@ -20,13 +20,18 @@ sys.path.insert(0, str(ROOT))
 from models.audio import read_wav, resample, write_wav  # noqa: E402  the project's root must be on the path first
 from scripts.phone_line.caller import CallResult, Plan, hold_call  # noqa: E402
 from scripts.phone_line.line import Trouble  # noqa: E402
+from scripts.phone_line.sounds import SOUNDS, as_loud  # noqa: E402
 from scripts.phone_line.twilio import TwilioAccount, twilio_call  # noqa: E402
+
+_SOUND_DBFS = -23.0
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("recordings", nargs="*", type=Path, metavar="WAV", help="what the caller says")
     parser.add_argument("--over", type=Path, metavar="WAV", help="spoken over the last answer")
+    parser.add_argument("--sound", choices=SOUNDS, help="comes from the caller's side instead of words")
+    parser.add_argument("--sound-s", type=float, default=60.0, metavar="S", help="so long")
     parser.add_argument("--keys", default="", help="typed before anything is said")
     parser.add_argument("--url", default="http://127.0.0.1:8080", help="where the server is")
     parser.add_argument("--public-url", default="https://voice.example.org", help="the server's phone.public_url")
@@ -44,8 +49,9 @@ def _arguments() -> argparse.Namespace:
 
 async def _calls(options: argparse.Namespace) -> list[CallResult]:
     account = TwilioAccount(options.url, options.public_url, options.token)
+    sound = [as_loud(SOUNDS[options.sound](options.sound_s), _SOUND_DBFS)] if options.sound else []
     plan = Plan(
-        says=tuple(resample(*read_wav(file), 8_000) for file in options.recordings),
+        says=(*sound, *(resample(*read_wav(file), 8_000) for file in options.recordings)),
         over=resample(*read_wav(options.over), 8_000) if options.over else None,
         keys=options.keys,
         hang_up_after_s=options.hang_up_after,

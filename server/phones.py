@@ -19,7 +19,7 @@ from server.settings import Settings
 from server.transports import asterisk, phone_routes, plivo, telnyx, twilio, vonage
 from server.transports.base import DoorSettings, SessionObserver
 from server.transports.calls import Calls
-from server.transports.manners import Manners, phrases
+from server.transports.manners import DOUBTFUL_ANSWERS, Manners, phrases
 from server.transports.phone_routes import Carrier
 from server.transports.phone_tools import PhoneTools
 from server.transports.twilio_signature import Validator
@@ -54,7 +54,12 @@ def open_doors(
         greeting=phone.greeting, silence_s=phone.silence_s, max_s=phone.max_call_s, resume_s=phone.resume_s
     )
     # Half a second of talking over each other is lived with on a screen, not on a phone.
-    policy = replace(door.policy, interrupt_ms=phone.interrupt_ms, interrupt_words=phone.interrupt_words)
+    policy = replace(
+        door.policy,
+        interrupt_ms=phone.interrupt_ms,
+        interrupt_words=phone.interrupt_words,
+        doubtful_answers=DOUBTFUL_ANSWERS,
+    )
     door = replace(door, policy=policy)
     tools = PhoneTools(phone.end_call, _pairs("phone.transfers", phone.transfers))
     calls = Calls(engines, door, manners, admission, observer, tools)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from server.core import events as e
 from server.core.backchannel import meant_so_far, meant_words
 from server.core.conversation import with_text
+from server.core.doubts import Doubts, Sound
 from server.core.endpointing import ending_probability, hold_ms
 from server.core.responses import Responses
 from server.core.state import State
@@ -54,6 +55,7 @@ class Hearing:
         self._policy = policy
         self._responses = responses
         self._turns = Turns(policy)
+        self._doubts = Doubts(policy.doubtful_answers)
         self._turn: _Turn | None = None
         self._pending: dict[str, _Turn] = {}
         self._buffer_start = 0
@@ -72,6 +74,16 @@ class Hearing:
     def idle(self) -> bool:
         """Whether no turn is under way."""
         return self._turn is None
+
+    @property
+    def sound(self) -> Sound:
+        """What the caller's side of the line holds now, as far as anybody knows."""
+        if self._turn is None:
+            return Sound.UNKNOWN if self._pending else Sound.NOTHING
+        said = self._turn.probed if self._turn.transcript is None else self._turn.transcript.text
+        if said is None:
+            return Sound.UNKNOWN
+        return Sound.WORDS if said and not self._doubts.exhausted else Sound.NOTHING
 
     # ------------------------------------------------------------------------------- client commands
 
@@ -292,7 +304,8 @@ class Hearing:
             over = self._turns.clock(self._state.clock, detection)
             if over is not None:
                 return [*meant, *self._changed(over, self._state.clock)]
-        if not self._policy.prepare or turn.pauses > self._policy.max_prepares or turn.tentative:
+        prepare = self._policy.prepare and turn.pauses <= self._policy.max_prepares
+        if not prepare or turn.tentative or not self._doubts.answers(transcript):
             return meant
         language = self._state.language_with(transcript)
         return [*meant, *self._responses.prepare(turn.item_id, transcript.text, language)]
@@ -334,7 +347,9 @@ class Hearing:
         answer = turn.item_id in state.due
         state.due.discard(turn.item_id)
         # Noise that held no words needs no answer.
-        if answer and transcript.text:
+        meant = transcript.text and self._doubts.answers(transcript)
+        self._doubts.note(transcript)
+        if answer and meant:
             return [*outputs, *self._responses.answer(turn.item_id, version)]
         waiting = self._responses.wait_for_caller() if answer else []
         return [*outputs, *self._responses.resume(), *waiting]

@@ -174,7 +174,8 @@ class TokenLogprob:
 @dataclass(frozen=True, slots=True)
 class TranscriptFinal:
     """Fact of the transcriber: the answer to Transcribe with this revision. language_probability: 0 to 1, how sure it
-    is of the language. logprobs: of all tokens, where the client or the turn detection asks for them."""
+    is of the language. logprobs: of all tokens, where the client or the turn detection asks for them. confidence: mean
+    probability of its words, 0 to 1."""
 
     item_id: str
     revision: int
@@ -182,6 +183,7 @@ class TranscriptFinal:
     language: str
     language_probability: float = 1.0
     logprobs: tuple[TokenLogprob, ...] = ()
+    confidence: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from typing import Any
 
 from server.core import events as e
 from server.core.conversation import ROOT, Conversation, with_text
+from server.core.doubts import Sound
 from server.core.hearing import Hearing
 from server.core.playout import Ledger
 from server.core.responses import Responses
@@ -123,6 +124,11 @@ class Session:
     def probing(self) -> bool:
         """Whether somebody speaks over an answer, so that it is urgent what is said."""
         return self._hearing.probing
+
+    @property
+    def sound(self) -> Sound:
+        """What is on the caller's side of the line now, as far as anybody knows."""
+        return self._hearing.sound
 
     @property
     def idle(self) -> bool:

@@ -56,6 +56,7 @@ class TurnPolicy:
     prepare: whether it is. max_prepares: attempts in one turn; a caller who pauses often costs no more than that.
     interrupt_ms: speech that it takes to stop an answer; shorter sounds over it (a click) are let pass.
     interrupt_words: words that it takes besides, "mm-hm" and the like not counted; 0: the sound alone decides.
+    doubtful_answers: answers in a row to turns whose words cannot be trusted; None for any number.
     """
 
     prepare: bool = True
@@ -63,6 +64,7 @@ class TurnPolicy:
     max_prepares: int = 3
     interrupt_ms: int = 160
     interrupt_words: int = 0
+    doubtful_answers: int | None = None
 
 
 class Turns:

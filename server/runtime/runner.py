@@ -20,6 +20,7 @@ from models.base import (
     VoiceActivityDetector,
 )
 from server.core import events as e
+from server.core.doubts import Sound
 from server.core.session import Session
 from server.runtime.cascade import Cascade, Work
 from server.runtime.ear import Ear
@@ -118,6 +119,11 @@ class Runner:
     def config(self) -> e.SessionConfig:
         """The session's effective configuration."""
         return self._session.config
+
+    @property
+    def sound(self) -> Sound:
+        """What is on the caller's side of the line now, as far as anybody knows."""
+        return self._session.sound
 
     async def append(self, samples: bytes, event_id: str | None = None) -> None:
         """Audio of the caller, in the session's input format. Returns when there is room for more."""

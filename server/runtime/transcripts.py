@@ -38,4 +38,5 @@ async def final_words(
         transcript.language,
         transcript.language_probability,
         tuple(e.TokenLogprob(token.text, token.logprob) for token in transcript.logprobs),
+        math.exp(min(0.0, transcript.avg_logprob)),
     )

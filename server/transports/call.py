@@ -117,6 +117,7 @@ class Call:
             self._marks if leg.codec.marks else None,
             self._runner.receive,
             self.hang_up,
+            lambda: self._runner.sound,
             clock,
         )
         self._keys = ""

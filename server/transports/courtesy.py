@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Sized
 from contextlib import suppress
 
 from server.core import events as e
+from server.core.doubts import Sound
 from server.transports.manners import PROMPTS, WARNING_S, Manners, Phrases
 from server.transports.playout import Playout
 
@@ -15,11 +16,16 @@ _UNHEARD_S = 5.0
 _LEAVE_S = 1.5
 """After the last words, before the call ends."""
 _LEAVE_AT_MOST_S = 30.0
+_LOOK_S = 0.1
+"""How often a sound is asked about whether it has become words."""
+_SETTLE_S = 0.05
+"""How long after a sound an answer to it may take to be begun."""
 
 
 class Courtesy:
     """One call's. receive: tells the Session. marks: of sound that the carrier has not played yet; None where it does
-    not say. hang_up: ends the call, with one word for how."""
+    not say. hang_up: ends the call, with one word for how. sound: what the caller's side of the line
+    holds now."""
 
     def __init__(
         self,
@@ -29,16 +35,17 @@ class Courtesy:
         marks: Sized | None,
         receive: Callable[[e.Input], Awaitable[None]],
         hang_up: Callable[[str], None],
+        sound: Callable[[], Sound],
         clock: Callable[[], float],
     ) -> None:
         self._manners, self._phrases = manners, phrases
         self._playout, self._marks = playout, marks
-        self._receive, self._hang_up, self._clock = receive, hang_up, clock
+        self._receive, self._hang_up, self._sound, self._clock = receive, hang_up, sound, clock
         self._making: set[str] = set()
         self._sayings = 0
         self._prompts = 0
-        self._speaking = False
-        self._stirred = clock()
+        self._sounded = False
+        self._stirred = self._settled = clock()
         self._news = asyncio.Event()
 
     # ---------------------------------------------------------------------------------- what happens
@@ -54,8 +61,7 @@ class Courtesy:
                 self._making.discard(event.response.id)
                 self.stir()
             case e.SpeechStarted() | e.SpeechStopped():
-                self._speaking = isinstance(event, e.SpeechStarted)
-                self.stir()
+                self._news.set()
             case _:
                 pass
 
@@ -115,8 +121,19 @@ class Courtesy:
 
     @property
     def _quiet(self) -> bool:
-        """Whether all that was said has been heard, and nobody speaks."""
-        return not (self._making or self._speaking or self._marks) and self._playout.empty
+        """Whether all that was said has been heard."""
+        return not (self._making or self._marks) and self._playout.empty
+
+    def _listen(self) -> bool:
+        """Whether somebody may be speaking. Words break the silence; music, noise and what nobody has understood yet
+        do not."""
+        sound = self._sound()
+        if sound is Sound.WORDS:
+            self._stirred = self._clock()
+        elif sound is Sound.NOTHING and self._sounded:
+            self._settled = self._clock() + _SETTLE_S
+        self._sounded = sound is not Sound.NOTHING
+        return self._sounded
 
     async def _until_heard(self) -> None:
         """Until all that is being said has reached the caller, or should have."""
@@ -129,8 +146,11 @@ class Courtesy:
     async def _until_silent(self, seconds: float) -> None:
         while True:
             left = None
-            if self._quiet:
-                left = max(self._stirred, self._playout.plays_until) + seconds - self._clock()
+            if self._listen():
+                left = _LOOK_S
+            elif self._quiet:
+                silent = max(self._stirred, self._playout.plays_until) + seconds
+                left = max(silent, self._settled) - self._clock()
                 if left <= 0:
                     return
             await self._wait(left)

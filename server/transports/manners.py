@@ -69,5 +69,7 @@ class Manners:
 
 WARNING_S = 60.0
 """Before the end of the longest call, the caller is told."""
+DOUBTFUL_ANSWERS = 3
+"""Music on hold, in which words are heard, and a tape that speaks get no more answers in a row than these."""
 PROMPTS = 2
 """A caller who says nothing is asked so often."""

@@ -54,10 +54,10 @@ class Script:
     def silence(self, ms: int = 128) -> list[e.Output]:
         return self.frames(ms // 32, 0.01)
 
-    def heard(self, text: str, language: str = "en") -> list[e.Output]:
+    def heard(self, text: str, language: str = "en", confidence: float = 1.0) -> list[e.Output]:
         """The transcriber answers the last request."""
         item, revision = self.rules.asked[-1]
-        return self.tell(e.TranscriptFinal(item, revision, text, language))
+        return self.tell(e.TranscriptFinal(item, revision, text, language, confidence=confidence))
 
     def says(self, response: str, text: str, samples: int = 24_000) -> list[e.Output]:
         """The model says one segment, its words spread evenly over the audio."""

@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 
 import models
-from models.audio import Pcm16
+from models.audio import Pcm16, resample, rms_dbfs, ulaw_decode, ulaw_encode
 from models.base import EngineError, Priority, Transcriber, Transcript, Utterance
 from models.stt.faster_whisper import FasterWhisper
+from scripts.phone_line.sounds import SOUNDS, as_loud
 from tests.models.speech import at_level, noise, silence, sox, speak, with_silence
 
 TINY = Path(models.__file__).parent / "bundled" / "stt" / "tiny"
@@ -184,6 +185,10 @@ def clicks(count: int, *, seconds: float, every: float, peak: int) -> Pcm16:
     return pcm
 
 
+def on_the_phone(sound: str, seconds: float) -> Pcm16:
+    return resample(ulaw_decode(ulaw_encode(as_loud(SOUNDS[sound](seconds), -23))), 8_000, 16_000)
+
+
 def melody(kind: str, notes: str, seconds: float) -> Pcm16:
     return np.concatenate([sox("synth", str(seconds), kind, note, "gain", "-6") for note in notes.split()])
 
@@ -208,6 +213,7 @@ NOT_SPEECH: dict[str, Callable[[], Pcm16]] = {
     "guitar": lambda: melody("pluck", "E3 G3 A3 C4 D4 B3 A3 G3", 0.4),
     "chord": lambda: sox("synth", "3", "pluck", "E3", "pluck", "G3", "pluck", "B3", "remix", "-", "gain", "-6"),
     "organ": lambda: melody("sawtooth", "E3 G3 A3 C4 D4 B3 A3 G3", 0.3),
+    **{name: lambda name=name: on_the_phone(name, 6) for name in SOUNDS if name != "singing"},
     "game": lambda: melody("square", "E4 G4 A4 C5 D5 B4 A4 G4", 0.15),
 }
 
@@ -222,6 +228,18 @@ async def test_no_words_are_invented(sound: str) -> None:
         final = await utterance.final()
         assert [partial.text for partial in partials] == [""] * len(partials)
         assert (final.text, final.stable, final.avg_logprob) == ("", "", 0)
+    finally:
+        await engine.close()
+
+
+@pytest.mark.parametrize("text", ["When do you open on Friday?", "Are you a real person?"])
+async def test_words_over_faint_music_are_understood(text: str) -> None:
+    engine = tiny()
+    try:
+        pcm = with_silence(speak(text))
+        music = on_the_phone("music", 30)[: len(pcm)]
+        heard = await hear(engine, pcm + at_level(music, rms_dbfs(pcm) - 30))
+        assert words(heard.text) == words(text)
     finally:
         await engine.close()
 

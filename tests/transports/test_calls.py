@@ -69,11 +69,19 @@ class _Counts:
 class House:
     """All calls of one server."""
 
-    def __init__(self, manners: Manners = QUICK, *, limit: int = 4, answer: str | ToolCallDelta = "Thank you.") -> None:
-        self.vad = self.stt = _Deaf()
+    def __init__(
+        self,
+        manners: Manners = QUICK,
+        *,
+        limit: int = 4,
+        answer: str | ToolCallDelta = "Thank you.",
+        ears: object = None,
+        policy: TurnPolicy | None = None,
+    ) -> None:
+        self.vad = self.stt = ears or _Deaf()
         self.llm, self.tts = ScriptedChat(answer), ScriptedVoice()
         self.counts = _Counts()
-        door = DoorSettings(SessionConfig(instructions="Be brief."), TurnPolicy())
+        door = DoorSettings(SessionConfig(instructions="Be brief."), policy or TurnPolicy())
         tools = PhoneTools(end_call=True, transfers={"human": "+49302"})
         self.calls = Calls(self, door, manners, Admission(limit), self.counts, tools)  # type: ignore[arg-type]
         self._numbers = itertools.count(1)
