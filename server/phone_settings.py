@@ -72,3 +72,16 @@ class TwilioSettings(Group):
     shared_key: SecretStr = Field(
         default=SecretStr(""), description="Shared key for SHA-256 signatures, as `id:secret`."
     )
+
+
+class VonageSettings(Group):
+    """Vonage's REST API, which hands calls on; not used without an application."""
+
+    application_id: str = Field(default="", description="The application's id: opens the REST API, which moves calls.")
+    private_key: str = Field(default="", description="PEM file with the application's private key.")
+    number: str = Field(default="", description="Number shown to whom calls are handed on to; one of the account's.")
+    api_url: str = Field(
+        default="https://api.nexmo.com",
+        pattern=r"^https?://[^\s?#/]+$",
+        description="Vonage's REST API, in the region where the application is.",
+    )

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
 
 from server.errors import PolicyError, SettingsError
-from server.phone_settings import TwilioSettings
+from server.phone_settings import TwilioSettings, VonageSettings
 from server.policy.egress import Egress
 from server.runtime.admission import Admission
 from server.runtime.runner import Engines
@@ -25,12 +26,15 @@ from server.transports.phone_tools import PhoneTools
 from server.transports.twilio_signature import Validator
 
 if TYPE_CHECKING:
+    import httpx2
+
     from server.transports.twilio_rest import TwilioRest
+    from server.transports.vonage_rest import VonageRest
 
 _WITH_TOKEN = {
-    "vonage": Carrier(vonage.VonageCodec, vonage.answer, vonage.hang_up),
-    "plivo": Carrier(plivo.PlivoCodec, plivo.answer, plivo.hang_up, plivo.dial),
-    "telnyx": Carrier(telnyx.TelnyxCodec, telnyx.answer, telnyx.hang_up, telnyx.dial),
+    "vonage": Carrier(lambda _: vonage.VonageCodec(), vonage.answer, vonage.hang_up),
+    "plivo": Carrier(lambda _: plivo.PlivoCodec(), plivo.answer, plivo.hang_up, plivo.dial),
+    "telnyx": Carrier(lambda _: telnyx.TelnyxCodec(), telnyx.answer, telnyx.hang_up, telnyx.dial),
     "asterisk": Carrier(asterisk.WebSocketChannelCodec),
 }
 _MIN_TOKEN = 16
@@ -80,8 +84,12 @@ def open_doors(
     if token:
         if len(token) < _MIN_TOKEN or not phone.public_url:
             raise SettingsError(f"phone.token needs {_MIN_TOKEN} characters or more, and phone.public_url beside it")
+        rest = {"vonage": vonage_rest(settings.vonage, egress)} if settings.vonage.application_id else {}
         for name, carrier in _WITH_TOKEN.items():
-            app.include_router(phone_routes.router(name, carrier, calls, phone.public_url, token, words, agent_of))
+            routes = phone_routes.router(
+                name, carrier, calls, phone.public_url, token, words, agent_of, control=rest.get(name)
+            )
+            app.include_router(routes)
     _audiosocket(settings)
     return calls
 
@@ -90,7 +98,13 @@ def open_doors(
 async def running(calls: Calls, settings: Settings) -> AsyncIterator[None]:
     """AudioSocket connections are taken as long as this lasts; then all calls end."""
     where, agents = _audiosocket(settings), _pairs("phone.agents", settings.phone.agents)
-    listener = None if where is None else await asterisk.listen(calls, *where, agents.get("*", ""))
+    listener = (
+        None
+        if where is None
+        else await asterisk.listen(
+            calls, *where, agents.get("*", ""), asks_next=bool(settings.phone.token.get_secret_value())
+        )
+    )
     try:
         yield
     finally:
@@ -101,18 +115,39 @@ async def running(calls: Calls, settings: Settings) -> AsyncIterator[None]:
 
 def twilio_rest(settings: TwilioSettings, egress: Egress) -> TwilioRest:
     """Twilio's REST API. Raises SettingsError when its package is not installed, or its host not listed."""
-    try:
+    with _needed("twilio.account_sid", "twilio"):
         from server.transports.twilio_rest import TwilioRest
-    except ModuleNotFoundError as error:
-        raise SettingsError(
-            f"twilio.account_sid is set, but {error.name} is not installed: pip install 'kammerton[twilio]'"
-        ) from None
+    client = _client("twilio.account_sid", settings.api_url, egress)
+    return TwilioRest(settings.account_sid, settings.auth_token.get_secret_value(), settings.api_url, client)
+
+
+def vonage_rest(settings: VonageSettings, egress: Egress) -> VonageRest:
+    """Vonage's REST API. Raises SettingsError as ``twilio_rest`` does, and for a key that cannot be used."""
+    with _needed("vonage.application_id", "vonage"):
+        from server.transports.vonage_rest import VonageRest
+    client = _client("vonage.application_id", settings.api_url, egress)
     try:
-        egress.check(settings.api_url)
+        key = Path(settings.private_key).expanduser().read_text()
+        return VonageRest(settings.application_id, key, settings.number, settings.api_url, client)
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"vonage.private_key {settings.private_key!r} cannot be used: {error}") from None
+
+
+@contextmanager
+def _needed(setting: str, extra: str) -> Iterator[None]:
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        what = f"{setting} is set, but {error.name} is not installed"
+        raise SettingsError(f"{what}: pip install 'kammerton[{extra}]'") from None
+
+
+def _client(setting: str, api_url: str, egress: Egress) -> Callable[[], httpx2.AsyncClient]:
+    try:
+        egress.check(api_url)
     except PolicyError as error:
-        raise SettingsError(f"twilio.account_sid is set, but Twilio's REST API may not be asked: {error}") from None
-    token = settings.auth_token.get_secret_value()
-    return TwilioRest(settings.account_sid, token, settings.api_url, lambda: egress.client(timeout=_REST_S))
+        raise SettingsError(f"{setting} is set, but the REST API may not be asked: {error}") from None
+    return lambda: egress.client(timeout=_REST_S)
 
 
 def _audiosocket(settings: Settings) -> tuple[str, int] | None:

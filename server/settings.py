@@ -28,7 +28,7 @@ from pydantic_settings import SettingsError as SourceError
 
 from server.agent_settings import AgentsSettings, EgressSettings, StoreSettings
 from server.errors import SettingsError
-from server.phone_settings import AsteriskSettings, PhoneSettings, TwilioSettings
+from server.phone_settings import AsteriskSettings, PhoneSettings, TwilioSettings, VonageSettings
 from server.policy_settings import AuditSettings
 from server.settings_group import Group
 
@@ -238,6 +238,7 @@ class Settings(BaseSettings):
     tls: TlsSettings = TlsSettings()
     phone: PhoneSettings = PhoneSettings()
     twilio: TwilioSettings = TwilioSettings()
+    vonage: VonageSettings = VonageSettings()
     asterisk: AsteriskSettings = AsteriskSettings()
     turns: TurnSettings = TurnSettings()
     agent: AgentSettings = AgentSettings()

@@ -48,12 +48,12 @@ async def _voice(house: House, carrier: str, call_id: str) -> httpx2.Response:
     return answer.raise_for_status()
 
 
-async def _ring(house: House, carrier: str) -> tuple[CarrierEnd, str, list[str]]:
+async def _ring(house: House, carrier: str, call_id: str) -> tuple[CarrierEnd, str, list[str]]:
     """The end of a call that the server has been asked about, where its stream goes, and its sub-protocols."""
-    call_id = uuid.uuid4().hex
     if carrier == "asterisk":
         public = "ws" + house.public_url.removeprefix("http")
-        return WebSocketChannelEnd(call_id), f"{public}/asterisk/stream?{urlencode({'token': house.token})}", ["media"]
+        query = urlencode({"token": house.token, "call": call_id})
+        return WebSocketChannelEnd(uuid.uuid4().hex), f"{public}/asterisk/stream?{query}", ["media"]
     answer = await _voice(house, carrier, call_id)
     if carrier == "vonage":
         (endpoint,) = json.loads(answer.text)[0]["endpoint"]
@@ -66,17 +66,20 @@ async def _ring(house: House, carrier: str) -> tuple[CarrierEnd, str, list[str]]
 
 
 @asynccontextmanager
-async def carrier_call(house: House, carrier: str, trouble: Trouble = NO_TROUBLE) -> AsyncIterator[Line]:
-    """A call from its first ring to its end. carrier: one of CARRIERS."""
+async def carrier_call(
+    house: House, carrier: str, trouble: Trouble = NO_TROUBLE, *, call_id: str = ""
+) -> AsyncIterator[Line]:
+    """A call from its first ring to its end. carrier: one of CARRIERS. call_id: a UUID, "" for any."""
+    call_id = call_id or str(uuid.uuid4())
     if carrier == "audiosocket":
         reader, writer = await asyncio.open_connection(*house.audiosocket)
         try:
-            async with _running(AudioSocketEnd(uuid.uuid4()), TcpSocket(reader, writer), trouble) as line:
+            async with _running(AudioSocketEnd(uuid.UUID(call_id)), TcpSocket(reader, writer), trouble) as line:
                 yield line
         finally:
             writer.close()
         return
-    end, url, protocols = await _ring(house, carrier)
+    end, url, protocols = await _ring(house, carrier, call_id)
     options = {"compression": None, "proxy": None, "max_size": None, "subprotocols": protocols or None}
     async with websockets.connect(house.local(url), **options) as socket, _running(end, socket, trouble) as line:
         yield line

@@ -21,16 +21,19 @@ _FORMATS = {"slin": ("l16", 8_000), "slin24": ("l16", 24_000)}
 
 
 class WebSocketChannelCodec:
-    """See ``CarrierCodec``. Binary frames are sound in the channel's own format, text frames are JSON."""
+    """See ``CarrierCodec``. Binary frames are sound in the channel's own format, text frames are JSON. call_id: by
+    which the dialplan asks what comes next; "" for the channel's own."""
 
     name = "asterisk"
     lead_ms = 300
     piece_ms = 100
     marks = True
     resumes = False
+    asks_next = True
     ordered = True
 
-    def __init__(self) -> None:
+    def __init__(self, call_id: str = "") -> None:
+        self._call_id = call_id
         self._line: LineFormat | None = None
 
     def decode(self, frame: carrier.Frame) -> LineEvent | None:
@@ -58,7 +61,7 @@ class WebSocketChannelCodec:
         name = carrier.text(message, "format")
         self._line = LineFormat(*_FORMATS.get(name, (name, 8_000)))
         connection = carrier.text(message, "connection_id")
-        call = message.get("channel_id")
+        call = self._call_id or message.get("channel_id")
         parameters = carrier.strings(message.get("channel_variables"))
         return LineStarted(call if isinstance(call, str) and call else connection, connection, self._line, parameters)
 
@@ -95,7 +98,8 @@ class AudioSocketCodec:
     resumes = False
     ordered = True
 
-    def __init__(self) -> None:
+    def __init__(self, *, asks_next: bool = False) -> None:
+        self.asks_next = asks_next
         self._started = False
 
     def decode(self, frame: carrier.Frame) -> LineEvent | None:
@@ -139,9 +143,9 @@ class AudioSocketCodec:
 class _TcpLeg:
     """See ``Leg``."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, asks_next: bool) -> None:
         self._reader, self._writer = reader, writer
-        self.codec = AudioSocketCodec()
+        self.codec = AudioSocketCodec(asks_next=asks_next)
 
     async def frames(self) -> AsyncIterator[carrier.Frame]:
         """See ``Leg``."""
@@ -167,13 +171,14 @@ class _TcpLeg:
             self._writer.close()
 
 
-async def listen(calls: Calls, host: str, port: int, agent: str) -> asyncio.Server:
-    """Take AudioSocket connections, for this agent. Raises OSError."""
+async def listen(calls: Calls, host: str, port: int, agent: str, *, asks_next: bool) -> asyncio.Server:
+    """Take AudioSocket connections, for this agent. asks_next: whether the dialplan can ask what comes next. Raises
+    OSError."""
 
     async def anybody(_: LineStarted) -> Caller:
         return Caller(agent)
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await calls.answer(_TcpLeg(reader, writer), anybody)
+        await calls.answer(_TcpLeg(reader, writer, asks_next=asks_next), anybody)
 
     return await asyncio.start_server(connected, host, port)

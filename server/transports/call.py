@@ -86,7 +86,9 @@ class Call:
         role = _cast(door, caller, engines, self.session_id)
         config, toolbox = (role.config, role.toolbox) if role else (door.config, door.toolbox(self.session_id))
         config = replace(config, input_format=self._wire, output_format=self._wire)
-        config, toolbox = equip(config, toolbox, tools, self.leave, transfers=leg.codec.resumes or control is not None)
+        config, toolbox = equip(
+            config, toolbox, tools, self.leave, transfers=leg.codec.asks_next or control is not None
+        )
         self._phrases = phrases(config.language)
         self._greeting = (role.opening if role else "") or manners.greeting or self._phrases.greeting
         session = Session(self.session_id, config, new_id, policy=door.policy, marks=leg.codec.marks)

@@ -172,6 +172,8 @@ class CarrierCodec(Protocol):
     """Whether frames of sound come in their order."""
     resumes: bool
     """Whether a call outlives its media connection. Where not, the end of one is the end of the other."""
+    asks_next: bool
+    """Whether the carrier asks what comes after the media connection, and so can be told to dial somebody."""
 
     def decode(self, frame: Frame) -> LineEvent | None:
         """What a frame means; None for what means nothing to a call. Raises RefusedMessage, and RefusedCall for a

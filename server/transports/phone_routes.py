@@ -13,7 +13,7 @@ import orjson
 from fastapi import APIRouter, Request, Response, WebSocket
 
 from server.transports.calls import Calls, CallState
-from server.transports.carrier import Caller, CarrierCodec, LineStarted
+from server.transports.carrier import CallControl, Caller, CarrierCodec, LineStarted
 from server.transports.manners import Phrases
 from server.transports.websocket_leg import WebSocketLeg
 
@@ -43,9 +43,10 @@ class Answers(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Carrier:
-    """codec: makes one for each connection. answer, hang_up, dial: of the webhook; None where there is none."""
+    """codec: makes one for each connection, given the call's id where the address holds it, else "". answer, hang_up,
+    dial: of the webhook; None where there is none."""
 
-    codec: Callable[[], CarrierCodec]
+    codec: Callable[[str], CarrierCodec]
     answer: Answers | None = None
     hang_up: Callable[[str], tuple[Any, str]] | None = None
     dial: Callable[[str], tuple[Any, str]] | None = None
@@ -59,8 +60,10 @@ def router(
     token: str,
     phrases: Phrases,
     agent_of: Callable[[str], str] | None = None,
+    control: CallControl | None = None,
 ) -> APIRouter:
-    """``/NAME/voice`` and the WebSocket ``/NAME/stream``, both with ``?token=``."""
+    """``/NAME/voice`` and the WebSocket ``/NAME/stream``, both with ``?token=``; ``/NAME/next`` where there is no
+    webhook: who is to be dialled now that a call's media connection has ended. control: the carrier's REST API."""
     routes = APIRouter()
     query = urlencode({"token": token})
     stream_url = f"ws{public_url.removeprefix('http')}/{name}/stream?{query}"
@@ -96,16 +99,21 @@ def router(
         agent = agent_of(called) if agent_of else ""
         return _answered(*carrier.answer(Offer(call_id, agent, caller, stream_url, answer_url)))
 
-    async def stream(websocket: WebSocket, token: str = "") -> None:
+    async def after(token: str = "", call: str = "") -> Response:
+        return Response(calls.transfer_of(call), media_type="text/plain") if right(token) else _forbidden()
+
+    async def stream(websocket: WebSocket, token: str = "", call: str = "") -> None:
         if not right(token):
             await websocket.send_denial_response(_forbidden())
             return
         offered = websocket.scope.get("subprotocols", [])
         await websocket.accept(subprotocol=next((p for p in _SUBPROTOCOLS if p in offered), None))
-        await calls.answer(WebSocketLeg(websocket, carrier.codec()), caller_of)
+        await calls.answer(WebSocketLeg(websocket, carrier.codec(call)), caller_of, control)
 
     if carrier.answer is not None:
         routes.add_api_route(f"/{name}/voice", voice, methods=["GET", "POST"], include_in_schema=False)
+    else:
+        routes.add_api_route(f"/{name}/next", after, methods=["GET"], include_in_schema=False)
     routes.websocket(f"/{name}/stream")(stream)
     return routes
 

@@ -21,6 +21,7 @@ class PlivoCodec:
     piece_ms = 100
     marks = True
     resumes = True
+    asks_next = True
     ordered = True
 
     def __init__(self) -> None:

@@ -20,6 +20,7 @@ class TelnyxCodec:
     piece_ms = 100
     marks = True
     resumes = True
+    asks_next = True
     ordered = False
 
     def __init__(self) -> None:

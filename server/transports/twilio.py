@@ -53,6 +53,7 @@ class TwilioCodec:
     piece_ms = 100
     marks = True
     resumes = True
+    asks_next = True
     ordered = True
 
     def __init__(self) -> None:

@@ -23,6 +23,7 @@ class VonageCodec:
     piece_ms = carrier.FRAME_MS
     marks = True
     resumes = False
+    asks_next = False
     ordered = True
 
     def __init__(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import uuid
 from collections.abc import Iterator
 
 import httpx2
@@ -13,21 +14,38 @@ import websockets
 from scripts.phone_line.caller import quiet_after
 from scripts.phone_line.carriers import CARRIERS, House, carrier_call
 from tests.e2e.conftest import Server, start, stop
-from tests.e2e.phone import ask, speak_over_the_answer, understood
+from tests.e2e.phone import RATE, ask, speak_over_the_answer, understood
+from tests.models.speech import speak
+from tests.transports.rest_api import RestApi, rest_api
+from tests.transports.rsa import rsa_key
 
 TOKEN = "a token of some length"
 PUBLIC = "https://voice.example.org"
 
 
 @pytest.fixture(scope="module")
-def switchboard() -> Iterator[tuple[Server, House]]:
+def vonage_api() -> Iterator[RestApi]:
+    """Vonage's REST API."""
+    with rest_api() as api:
+        api.status, api.answer = 204, ""
+        yield api
+
+
+@pytest.fixture(scope="module")
+def switchboard(tmp_path_factory: pytest.TempPathFactory, vonage_api: RestApi) -> Iterator[tuple[Server, House]]:
     """A server that takes calls of all of them."""
+    key = tmp_path_factory.mktemp("vonage") / "private.key"
+    key.write_text(rsa_key()[0])
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     server = start(
         KAMMERTON_PHONE__PUBLIC_URL=PUBLIC,
         KAMMERTON_PHONE__TOKEN=TOKEN,
         KAMMERTON_PHONE__GREETING="Hello.",
+        KAMMERTON_PHONE__TRANSFERS="human=+49302",
+        KAMMERTON_VONAGE__APPLICATION_ID="aaaa-bbbb",
+        KAMMERTON_VONAGE__PRIVATE_KEY=str(key),
+        KAMMERTON_VONAGE__API_URL=vonage_api.url,
         KAMMERTON_ASTERISK__AUDIOSOCKET=f"127.0.0.1:{port}",
     )
     yield server, House(server.base_url, PUBLIC, TOKEN, ("127.0.0.1", port))
@@ -70,6 +88,35 @@ async def test_whoever_speaks_over_the_answer_is_listened_to_and_keys_are_taken_
         assert stopped is not None, carrier
         assert stopped < spoken, carrier
         assert findings == [], carrier
+
+
+async def test_a_caller_who_asks_for_a_human_is_handed_on_in_the_carriers_own_way(
+    switchboard: tuple[Server, House], vonage_api: RestApi
+):
+    server, house = switchboard
+    calls = {carrier: str(uuid.uuid4()) for carrier in ("vonage", "plivo", "asterisk", "audiosocket")}
+
+    async def call(number: int, carrier: str, call_id: str) -> None:
+        await asyncio.sleep(number * 0.3)
+        async with carrier_call(house, carrier, call_id=call_id) as line:
+            await quiet_after(line, 0)
+            speech = speak("Can I speak to a real person please?", rate=RATE)
+            line.say(speech, RATE)
+            async with asyncio.timeout(60):
+                await line.after(10**9)  # until the server has hung up
+
+    await asyncio.gather(*(call(number, *entry) for number, entry in enumerate(calls.items())))
+    connect = {"action": "connect", "endpoint": [{"type": "phone", "number": "49302"}]}
+    asked = vonage_api.only()
+    assert (asked.method, asked.path) == ("PUT", f"/v1/calls/{calls['vonage']}")
+    assert asked.body == {"action": "transfer", "destination": {"type": "ncco", "ncco": [connect]}}
+    async with httpx2.AsyncClient(base_url=server.base_url, params={"token": TOKEN}) as client:
+        answer = await client.post("/plivo/voice", data={"CallUUID": calls["plivo"]})
+        assert answer.text == "<Response><Dial><Number>+49302</Number></Dial></Response>"
+        for carrier in ("asterisk", "audiosocket"):
+            answers = [await client.get("/asterisk/next", params={"call": calls[carrier]}) for _ in range(2)]
+            assert [answer.text for answer in answers] == ["+49302", ""], carrier
+        assert (await client.get("/asterisk/next", params={"token": "x", "call": "y"})).status_code == 403
 
 
 @pytest.mark.parametrize("carrier", [carrier for carrier in CARRIERS if carrier != "audiosocket"])
