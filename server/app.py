@@ -34,6 +34,7 @@ from server.policy.keys import Keys
 from server.policy.secrets import Secrets
 from server.policy.usage import UsageFile
 from server.runtime.admission import Admission
+from server.runtime.health import Health
 from server.runtime.runner import Engines
 from server.runtime.tools import Toolbox
 from server.settings import Settings
@@ -118,23 +119,23 @@ def build(
     admission = Admission(settings.server.max_sessions)
     usage = UsageFile(settings.auth.keys_file)
     access = Access(keys, Secrets(), usage.read())
-    waiting_for = {"engines": "engines are warming up"}
     egress = _egress(settings)
     servers = ClientServers(lambda headers: egress.client(headers=dict(headers)))
     mcp = servers if settings.egress.client_mcp else None
     stage = _stage(settings, engines, egress, mcp) if settings.agents.folder else None
 
-    async def warm() -> None:
+    health = Health(lambda: _warm_up(engines, settings))
+    waiting_for = {"agents": "agents are getting ready"} if stage else {}
+
+    async def open_stage() -> None:
         try:
             if stage:
                 await stage.open()
-            await _warm_up(engines, settings)
         except VoiceError as error:
-            waiting_for["engines"] = f"warm-up failed: {error}"
-            _log.exception("warm-up failed")
+            waiting_for["agents"] = f"agents cannot work: {error}"
+            _log.exception("agents cannot work")
         else:
             waiting_for.clear()
-            _log.info("ready")
 
     async def remember() -> None:
         while True:
@@ -143,7 +144,7 @@ def build(
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        beside = [asyncio.create_task(one) for one in (warm(), remember(), metrics.watch_loop())]
+        beside = [asyncio.create_task(one) for one in (open_stage(), health.watch(), remember(), metrics.watch_loop())]
         async with phones.running(calls, settings):
             yield
             for task in beside:
@@ -158,7 +159,7 @@ def build(
     def missing() -> str | None:
         if admission.draining:
             return "shutting down"
-        return waiting_for.get("engines")
+        return waiting_for.get("agents") or health.missing
 
     app = FastAPI(title="Kammerton", version=version, lifespan=lifespan, docs_url=None, redoc_url=None)
     door = DoorSettings(
@@ -172,7 +173,7 @@ def build(
             context_tokens=engines.llm.context,
         ),
         policy=TurnPolicy(**settings.turns.model_dump()),
-        taps=(metrics, log_events),
+        taps=(metrics, health, log_events),
         agents=stage.agents if stage else None,
         toolbox=lambda session_id: Toolbox(mcp=mcp),
     )
