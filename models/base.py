@@ -210,7 +210,8 @@ class ToolSpec:
 class ChatRequest:
     """One generation. tool_choice: auto, none, required or the name of a function in tools.
 
-    cache_key separates tenants in a shared prefix cache; requests of one agent share it.
+    cache_key separates tenants in a shared prefix cache; requests of one agent share it. agent: who asks, for an engine
+    that is made of several models, one for each agent.
     """
 
     messages: Sequence[ChatMessage]
@@ -220,6 +221,7 @@ class ChatRequest:
     temperature: float | None = None
     priority: Priority = Priority.CONFIRMED
     cache_key: str = ""
+    agent: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from models.base import CatalogError, ChatModel, Synthesizer, Transcriber, VoiceActivityDetector, WeightsError
-from models.entries import KINDS, Entry, Profile, entries, profiles
+from models.base import CatalogError, ChatModel, Synthesizer, Transcriber, Voice, VoiceActivityDetector, WeightsError
+from models.entries import KINDS, Entry, Kind, Profile, entries, profiles
 from models.gpu import check_fits
 from models.lock import LOCK, LockedEntry, fault, read_lock
 
@@ -30,13 +30,16 @@ __all__ = [
     "ResolvedProfile",
     "entries",
     "faults",
+    "limits",
     "load",
     "load_engine",
     "locked",
     "missing",
+    "profile_with",
     "profiles",
     "resolve",
     "verify",
+    "voices",
 ]
 
 BUNDLED = Path(__file__).parent / "bundled"
@@ -92,10 +95,29 @@ def resolve(profile: str, weights_dir: Path) -> ResolvedProfile:
     return _resolved(known[profile], weights_dir, "as asked for")
 
 
-def faults(resolved: ResolvedProfile) -> Iterator[WeightsError]:
+def profile_with(kind: Kind, name: str, weights_dir: Path) -> ResolvedProfile:
+    """A profile that has this entry, on this machine. Raises CatalogError when there is none."""
+    known = {profile.entries[kind].name: profile for profile in profiles().values()}
+    if name not in known:
+        raise CatalogError(f"{name!r} is no {kind} entry of the catalogue; there are: {', '.join(known)}")
+    return _resolved(known[name], weights_dir, f"it has {name}")
+
+
+def voices(resolved: ResolvedProfile) -> tuple[Voice, ...]:
+    """The voices that a profile will have, read from their descriptions: nothing is loaded. Raises WeightsError."""
+    model = resolved.models["tts"]
+    if not model.on_disk:
+        raise missing(resolved, model)
+    found: tuple[Voice, ...] = _engine(model.entry).described(model.path, name=model.entry.name)
+    return found
+
+
+def faults(resolved: ResolvedProfile, kinds: Collection[str] = KINDS) -> Iterator[WeightsError]:
     """Each file that is not there with the size and SHA-256 that models.lock says: what is wrong with it, and the
     command that mends it."""
-    for model in resolved.models.values():
+    for kind, model in resolved.models.items():
+        if kind not in kinds:
+            continue
         expected = locked(model.root).get(model.entry.name)
         if expected is None:
             yield missing(resolved, model)
@@ -107,9 +129,9 @@ def faults(resolved: ResolvedProfile) -> Iterator[WeightsError]:
                 yield WeightsError(model.entry.name, f"{model.root / file} {wrong}; {mend}")
 
 
-def verify(resolved: ResolvedProfile) -> None:
+def verify(resolved: ResolvedProfile, kinds: Collection[str] = KINDS) -> None:
     """Raises the first of ``faults``."""
-    for found in faults(resolved):
+    for found in faults(resolved, kinds):
         raise found
 
 
@@ -129,12 +151,17 @@ def load(
     """Load the four engines. threads, workers: by kind, for those engines that have such a limit. batching: False has
     the engines of this process serve one request at a time, in order of arrival. Blocks until all of them are loaded.
     Raises WeightsError and CatalogError."""
+    engines: dict[str, Any] = {}
+    for kind in KINDS:
+        own = {"threads": (threads or {}).get(kind), "workers": (workers or {}).get(kind)}
+        engines[kind] = load_engine(resolved, kind, **limits(batching=batching, **own))
+    return Engines(**engines)
+
+
+def limits(*, batching: bool = True, **given: int | None) -> dict[str, int]:
+    """What ``load_engine`` is told of the machine's share that an engine may take; see ``load``."""
     alone = {} if batching else {"max_batch": 1, "by_priority": False}
-    limits: dict[str, dict[str, Any]] = {kind: dict(alone) for kind in KINDS}
-    for limit, by_kind in (("threads", threads or {}), ("workers", workers or {})):
-        for kind, value in by_kind.items():
-            limits[kind][limit] = value
-    return Engines(**{kind: load_engine(resolved, kind, **limits[kind]) for kind in KINDS})
+    return alone | {limit: value for limit, value in given.items() if value is not None}
 
 
 def load_engine(resolved: ResolvedProfile, kind: str, **limits: int) -> Any:
@@ -144,9 +171,7 @@ def load_engine(resolved: ResolvedProfile, kind: str, **limits: int) -> Any:
         raise WeightsError(
             model.entry.name, f"the weights of {model.entry.name} are not complete; {_mend(resolved, model)}"
         )
-    if not model.entry.available:
-        raise CatalogError(f"this version of Kammerton has no engine {model.entry.engine} for {model.entry.name}")
-    loader = getattr(importlib.import_module(model.entry.module), model.entry.engine.split(".")[1]).load
+    loader = _engine(model.entry).load
     taken = inspect.signature(loader).parameters
     # A chat model has to call functions, unless its entry says that it need not.
     options = {"tools": True, **limits}
@@ -155,6 +180,13 @@ def load_engine(resolved: ResolvedProfile, kind: str, **limits: int) -> Any:
         return loader(model.path, name=model.entry.name, **{**model.entry.options, **fitting})
     except WeightsError as error:
         raise WeightsError(error.engine, f"{error}; {_mend(resolved, model)}") from error
+
+
+def _engine(entry: Entry) -> Any:
+    """Its class. Raises CatalogError."""
+    if not entry.available:
+        raise CatalogError(f"this version of Kammerton has no engine {entry.engine} for {entry.name}")
+    return getattr(importlib.import_module(entry.module), entry.engine.split(".")[1])
 
 
 def _best(weights_dir: Path) -> ResolvedProfile:

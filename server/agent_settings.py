@@ -33,8 +33,8 @@ class EgressSettings(Group):
 
     hosts: str = Field(
         default="",
-        description="Hosts that agents' tools may reach besides this machine: `name`, `name:port` or `*.name`, with"
-        " spaces between them.",
+        description="Hosts that agents' tools and models may reach besides this machine: `name`, `name:port` or"
+        " `*.name`, with spaces between them.",
     )
     client_mcp: bool = Field(
         default=False,

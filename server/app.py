@@ -7,9 +7,9 @@ import importlib.metadata
 import logging
 import signal
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
-from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,7 +24,6 @@ from models.gpu import check_fits
 from models.offline import stay_offline
 from server import listening, phones
 from server.agents.client_servers import ClientServers
-from server.agents.files import read_agents
 from server.core.events import SessionConfig
 from server.core.turns import TurnPolicy
 from server.errors import SettingsError
@@ -47,6 +46,7 @@ from server.transports.bounded_websocket import bounded
 from server.transports.status import ModelEntry
 
 if TYPE_CHECKING:
+    from server.agents.agent import Agent
     from server.casting import Stage
 
 _log = logging.getLogger(__name__)
@@ -67,9 +67,8 @@ def serve(settings: Settings) -> None:
     """
     stay_offline()
     resolved = catalog.resolve(settings.profile, settings.weights_dir)
-    _egress(settings)
-    if settings.agents.folder:
-        read_agents(Path(settings.agents.folder).expanduser())
+    egress = _egress(settings)
+    agents = _examine(settings, resolved, egress) if settings.agents.folder else {}
     keys = Keys(settings.auth.keys_file, settings.auth.key.get_secret_value())
     tls = listening.tls_context(settings.tls)
     with listening.bind(settings.server.host, settings.server.port) as listener:
@@ -82,10 +81,11 @@ def serve(settings: Settings) -> None:
             workers={"tts": settings.engines.tts_workers},
             batching=settings.engines.batching,
         )
+        models = _load_models(settings, resolved, agents) if agents else {}
         address = listening.address(listener, tls)
         _log.info("listening", extra={"address": address, "profile": resolved.name, "why": resolved.reason})
         config = uvicorn.Config(
-            build(settings, engines, resolved, keys, open_metrics=not listening.exposed(listener)),
+            build(settings, engines, resolved, keys, open_metrics=not listening.exposed(listener), models=models),
             # Of uvicorn's two HTTP parsers the one that bounds the length of headers.
             http="h11",
             ws=bounded(stalled_s=settings.server.stalled_s, unsent_bytes=settings.server.unsent_kib * 1024),
@@ -107,11 +107,17 @@ def serve(settings: Settings) -> None:
 
 
 def build(
-    settings: Settings, engines: Engines, resolved: catalog.ResolvedProfile, keys: Keys, *, open_metrics: bool
+    settings: Settings,
+    engines: Engines,
+    resolved: catalog.ResolvedProfile,
+    keys: Keys,
+    *,
+    open_metrics: bool,
+    models: Mapping[str, ChatModel] = MappingProxyType({}),
 ) -> FastAPI:
     """The application over loaded engines. Its lifespan warms them up, and closes them at the end.
 
-    open_metrics: /metrics needs no key.
+    open_metrics: /metrics needs no key. models: of the catalogue, that agents name beside the profile's.
     """
     names = {"vad": engines.vad.name, "stt": engines.stt.name, "llm": engines.llm.name, "tts": engines.tts.name}
     version = importlib.metadata.version("kammerton")
@@ -122,7 +128,8 @@ def build(
     egress = _egress(settings)
     servers = ClientServers(lambda headers: egress.client(headers=dict(headers)))
     mcp = servers if settings.egress.client_mcp else None
-    stage = _stage(settings, engines, egress, mcp) if settings.agents.folder else None
+    own = resolved.models["llm"].entry.name
+    stage = _stage(settings, engines, own, models, egress, mcp) if settings.agents.folder else None
 
     health = Health(lambda: _warm_up(engines, settings))
     waiting_for = {"agents": "agents are getting ready"} if stage else {}
@@ -184,6 +191,7 @@ def build(
     guards = [Depends(gate.http)]
     started = int(time.time())
     loaded = [ModelEntry(name, started, kind) for kind, name in names.items()]
+    loaded += [ModelEntry(name, started, "llm") for name in models]
 
     def listed() -> list[ModelEntry]:
         agents = stage.agents.names() if stage else ()
@@ -212,11 +220,35 @@ def _egress(settings: Settings) -> Egress:
         raise SettingsError(f"egress.hosts: {error}") from None
 
 
-def _stage(settings: Settings, engines: Engines, egress: Egress, mcp: ClientServers | None) -> Stage:
-    # A database library and the SDK of MCP: seconds and memory that a server without agents does not need.
+# What there is for agents takes a database library and the SDK of MCP: seconds and memory that a server without agents
+# does not need.
+
+
+def _examine(settings: Settings, resolved: catalog.ResolvedProfile, egress: Egress) -> Mapping[str, Agent]:
+    from server.casting import examine
+
+    return examine(settings, resolved, egress)
+
+
+def _load_models(
+    settings: Settings, resolved: catalog.ResolvedProfile, agents: Mapping[str, Agent]
+) -> Mapping[str, ChatModel]:
+    from server.casting import load_models
+
+    return load_models(settings, resolved, agents)
+
+
+def _stage(
+    settings: Settings,
+    engines: Engines,
+    own: str,
+    models: Mapping[str, ChatModel],
+    egress: Egress,
+    mcp: ClientServers | None,
+) -> Stage:
     from server.casting import Stage
 
-    return Stage(settings, engines.tts, egress, mcp)
+    return Stage(settings, engines, own, models, egress, mcp)
 
 
 async def _warm_up(engines: Engines, settings: Settings) -> None:

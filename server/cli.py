@@ -39,6 +39,7 @@ ProfileOption = Annotated[
     str | None, typer.Option("--profile", help="Models to run: tiny, cpu, gpu, gpu-large or auto.")
 ]
 WeightsOption = Annotated[Path | None, typer.Option("--weights-dir", help="Folder of fetched weights.")]
+AgentsOption = Annotated[str | None, typer.Option("--agents", metavar="FOLDER", help="Folder of agent files.")]
 
 
 class _RefusedError(Exception):
@@ -53,7 +54,7 @@ def serve(
     config: ConfigOption = None,
     weights_dir: WeightsOption = None,
     log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.")] = None,
-    agents: Annotated[str | None, typer.Option(metavar="FOLDER", help="Folder of agent files.")] = None,
+    agents: AgentsOption = None,
 ) -> None:
     """Start the server."""
     given = {
@@ -137,14 +138,21 @@ def talk(
 
 
 @app.command()
-def check(profile: ProfileOption = None, config: ConfigOption = None, weights_dir: WeightsOption = None) -> None:
-    """Show the settings and where each comes from, the models with their licences, and what would leave the machine."""
+def check(
+    profile: ProfileOption = None,
+    config: ConfigOption = None,
+    weights_dir: WeightsOption = None,
+    agents: AgentsOption = None,
+) -> None:
+    """Show the settings and where each comes from, the models with their licences, the agents, and what would leave
+    the machine."""
     from server import overview
 
-    loaded = load({"profile": profile, "weights_dir": weights_dir}, config)
+    loaded = load({"profile": profile, "weights_dir": weights_dir, "agents.folder": agents}, config)
     sections = (
         overview.settings_table(loaded),
         overview.profile_table(loaded.settings),
+        overview.agents_table(loaded.settings),
         overview.egress(loaded.settings),
     )
     typer.echo("\n\n".join(sections))
@@ -168,4 +176,5 @@ def main() -> None:
 
 
 def _complain(message: str) -> None:
-    print("kammerton:", " ".join(message.split()), file=sys.stderr)
+    for line in message.splitlines():
+        print("kammerton:", " ".join(line.split()), file=sys.stderr)

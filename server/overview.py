@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from models import catalog
+from server.policy.egress import Egress
 from server.policy.keys import Key
 from server.settings import Loaded, Settings
 
@@ -36,9 +37,35 @@ def egress(settings: Settings) -> str:
     """What would leave the machine."""
     hosts = settings.egress.hosts.split()
     if not hosts:
-        return "Nothing leaves this machine: all models run here, and no other server is asked."
-    who = "agents and of MCP servers that clients name" if settings.egress.client_mcp else "agents"
-    return f"All models run here. Tools of {who} may be on: {', '.join(hosts)}."
+        return "Nothing leaves this machine: all models run on it, and no other server is asked."
+    who = "agents and MCP servers that clients name" if settings.egress.client_mcp else "agents"
+    return f"The models of the profile run here. Models and tools of {who} may be on: {', '.join(hosts)}."
+
+
+def agents_table(settings: Settings) -> str:
+    """The agents, looked at as when the server starts. Raises SettingsError, with a line for each fault."""
+    folder = settings.agents.folder
+    if not folder:
+        return "There are no agents: agents.folder is empty."
+    from server.casting import examine
+
+    resolved = catalog.resolve(settings.profile, settings.weights_dir)
+    if not resolved.models["tts"].on_disk:
+        return f"The agents of {folder} are looked at once the weights are on disk."
+    own = resolved.models["llm"].entry.name
+    header = ("agent", "language", "model", "voices", "tools", "hands to")
+    rows = [
+        (
+            name,
+            agent.file.language or "any",
+            agent.file.model.name if agent.file.model else own,
+            " ".join(agent.file.voices.values()),
+            " ".join([*agent.tools, *(f"{server.name} (MCP)" for _, server in agent.servers.values())]),
+            " ".join(agent.file.hands_to),
+        )
+        for name, agent in examine(settings, resolved, Egress(settings.egress.hosts.split())).items()
+    ]
+    return f"agents of {folder}\n{_columns(header, rows)}"
 
 
 def catalog_table(settings: Settings) -> str:

@@ -55,22 +55,22 @@ class OpenAIChat:
         api_key: str | None = None,
         timeouts: Timeouts | None = None,
         client: httpx2.AsyncClient | None = None,
+        owned: bool = False,
         dialect: Dialect | None = None,
         opens_thought: bool = False,
         context: int | None = None,
     ) -> None:
-        """base_url: up to and including ``/v1``. model: the server's name for it. client: stays the caller's to close;
-        without one a client is made that reaches this machine only. opens_thought: whether the chat template has
-        already opened a thought where the answer begins. context: tokens that prompt and answer may have together, None
-        when unknown. Raises ValueError for a URL that is none, or that needs a
-        client."""
+        """base_url: up to and including ``/v1``. model: the server's name for it. client: stays the caller's to close,
+        unless it is ``owned``; without one a client is made that reaches this machine only. opens_thought: whether the
+        chat template has already opened a thought where the answer begins. context: tokens that prompt and answer may
+        have together, None when unknown. Raises ValueError for a URL that is none, or that needs a client."""
         self.name = name
         self.context = context
         self.malformed_calls = 0
         self._url = httpx2.URL(base_url.rstrip("/") + "/chat/completions")
         if self._url.scheme not in ("http", "https") or not self._url.host:
             raise ValueError(f"{base_url!r} is no http(s) URL")
-        self._owned: httpx2.AsyncClient | None = None
+        self._owned = client if owned else None
         if client is None:
             if not is_loopback(self._url.host):
                 raise ValueError(f"{base_url!r} is another machine, and no client was given for it")

@@ -59,6 +59,11 @@ class Piper:
         pool.start()
         return cls(name, tuple(file.voice for file in files), pool, by_priority)
 
+    @staticmethod
+    def described(folder: Path, *, name: str) -> tuple[Voice, ...]:
+        """The voices of a folder, as their descriptions say: no worker is started. Raises WeightsError."""
+        return tuple(file.voice for file in find_voices(folder, name))
+
     @property
     def pids(self) -> list[int]:
         """Process ids of the workers that are up."""

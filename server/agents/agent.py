@@ -12,8 +12,8 @@ from typing import Any
 import httpx2
 import orjson
 
-from models.base import ToolSpec
-from server.agents.files import AgentFile, McpEntry, ToolEntry, fault, in_order
+from models.base import ChatModel, ToolSpec
+from server.agents.files import AgentFile, McpEntry, ModelEntry, ToolEntry, fault, in_order
 from server.agents.http_tools import HttpTool
 from server.agents.mcp_tools import McpServer, McpTool, over_http, over_pipes
 from server.agents.python_tools import load_tools
@@ -28,20 +28,25 @@ _log = logging.getLogger(__name__)
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """What agents may use of the server. check: raises PolicyError unless the URL may be asked. client: makes a network
-    client that sends these headers. fill: puts secrets into a text; raises SettingsError. voices: names of all."""
+    client that sends these headers. fill: puts secrets into a text; raises SettingsError. voices: names of all. model:
+    the chat model that an agent's file asks for, None where agents are only looked at; raises SettingsError or
+    PolicyError for one that cannot be had."""
 
     check: Callable[[str], None]
     client: Callable[[Mapping[str, str]], httpx2.AsyncClient]
     fill: Callable[[str], str]
     voices: tuple[str, ...]
+    model: Callable[[ModelEntry | None], ChatModel | None]
 
 
 @dataclass(slots=True)
 class Agent:
-    """servers: MCP servers by entry, whose tools are known when they have been listed."""
+    """model: None for that of the session's engines. servers: MCP servers by entry, whose tools are known when they
+    have been listed."""
 
     name: str
     file: AgentFile
+    model: ChatModel | None = None
     tools: dict[str, RunnableTool] = field(default_factory=dict)
     servers: dict[str, tuple[ToolEntry, McpServer]] = field(default_factory=dict)
 
@@ -49,11 +54,14 @@ class Agent:
         """Fields of SessionConfig for a session of this agent, in which these facts are known."""
         file = self.file
         known = f"\nKnown so far: {orjson.dumps(dict(facts)).decode()}" if facts else ""
-        changes = {
+        changes: dict[str, Any] = {
+            "agent": self.name,
             "instructions": file.instructions + known,
             "server_tools": tuple(offered(tool) for tool in self.tools.values()),
             "tool_limits": ToolLimits(file.limits.tool_calls_a_turn, file.limits.tool_calls_a_session),
         }
+        if self.model is not None:
+            changes["context_tokens"] = self.model.context
         if file.voices:
             changes |= {"voice": in_order(file.voices, file.language), "voices": file.voices}
         return changes
@@ -126,6 +134,10 @@ def assemble(
             if voice not in around.voices:
                 known = ", ".join(around.voices)
                 faults.append(fault(folder, name, ("voices", language), f"there is no voice {voice!r}, but {known}"))
+        try:
+            agent.model = around.model(agent.file.model)
+        except (SettingsError, PolicyError) as error:
+            faults.append(fault(folder, name, ("model",), str(error)))
         for at, entry in enumerate(agent.file.tools):
             try:
                 _add(agent, entry, folder, around, servers)

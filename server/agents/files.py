@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from server.agents.toml_lines import line_of
 from server.core.tools import ANY_LANGUAGE
 from server.errors import SettingsError
 
@@ -101,6 +102,23 @@ class Limits(_Table):
     tokens: int | None = Field(default=None, ge=1)
 
 
+class ModelEntry(_Table):
+    """The chat model of an agent, where it is not the profile's. name: of an entry of the catalogue, or, with a url,
+    what the server there calls it. url: of a server that speaks the chat completions protocol, up to and including
+    ``/v1``. key: ``${name}`` of the secret that it asks for. context: tokens that prompt and answer may have there."""
+
+    name: str = Field(min_length=1, max_length=200)
+    url: str | None = Field(default=None, pattern=r"^https?://\S+$")
+    key: str | None = Field(default=None, pattern=r"^\$\{\w+\}$")
+    context: int | None = Field(default=None, ge=256)
+
+    @model_validator(mode="after")
+    def _of_a_server(self) -> ModelEntry:
+        if self.url is None and (self.key or self.context):
+            raise ValueError("key and context are those of a server: give its url")
+        return self
+
+
 class StateEntry(_Table):
     """A state of a script. say: its sentence. slot: the name under which the caller's next words are kept. expect:
     what they must hold, as words by the value that is kept ("friday" = ["friday", "freitag"]); anything if not given.
@@ -138,7 +156,7 @@ class AgentFile(_Table):
     """One agent. greeting, disclosure: said first, the disclosure before the greeting. voices: by language.
     description, accepts: what other agents are told of it, and which facts they must hand over with a call (JSON Schema
     by name). hands_to: agents that it may hand a call to. goodbye: said when a limit is reached and there is no script.
-    """
+    model: the profile's if not given."""
 
     instructions: str = Field(min_length=1)
     language: Language = "en"
@@ -151,6 +169,7 @@ class AgentFile(_Table):
     hands_to: list[str] = []
     tools: list[ToolEntry] = []
     limits: Limits = Limits()
+    model: ModelEntry | None = None
     script: ScriptEntry | None = None
 
 
@@ -203,49 +222,6 @@ def _told(path: Path, text: str, place: Sequence[str | int], what: str) -> str:
     field = ".".join(str(part) for part in place)
     what = what.removeprefix("Value error, ")
     return f"{path}:{line_of(text, place)}: {field + ': ' if field else ''}{what[:1].lower()}{what[1:]}"
-
-
-_HEADER = re.compile(r"\s*(\[\[?)\s*([^\]]+?)\s*\]")
-_KEY = re.compile(r"\s*((?:[\w-]+|\"[^\"]*\")(?:\s*\.\s*(?:[\w-]+|\"[^\"]*\"))*)\s*=")
-
-
-def line_of(text: str, place: Sequence[str | int]) -> int:
-    """The line (from 1) of a TOML text on which the field at this place is written, else that of the nearest table
-    around it. Fields inside an inline table or array have the line of its key."""
-    best, line_found = 0, 1
-    counts: dict[tuple[str | int, ...], int] = {}
-    table: tuple[str | int, ...] = ()
-    fence = ""
-    for number, line in enumerate(text.splitlines(), 1):
-        if fence:
-            fence = "" if fence in line else fence
-            continue
-        path: tuple[str | int, ...] = ()
-        if header := _HEADER.match(line):
-            table = path = _enter(_keys(header[2]), header[1] == "[[", counts)
-        elif key := _KEY.match(line):
-            path = table + _keys(key[1])
-        fence = next((mark for mark in ('"""', "'''") if line.count(mark) == 1), "")
-        shared = min(len(path), len(place))
-        if shared > best and tuple(place[:shared]) == path[:shared]:
-            best, line_found = shared, number
-    return line_found
-
-
-def _keys(dotted: str) -> tuple[str | int, ...]:
-    return tuple(part.strip().strip('"') for part in re.findall(r'"[^"]*"|[^.]+', dotted))
-
-
-def _enter(keys: tuple[str | int, ...], array: bool, counts: dict[tuple[str | int, ...], int]) -> tuple[str | int, ...]:
-    """The path of a table's header, with the positions in arrays of tables."""
-    path: tuple[str | int, ...] = ()
-    for at, key in enumerate(keys):
-        path += (key,)
-        if array and at == len(keys) - 1:
-            counts[path] = counts.get(path, -1) + 1
-        if path in counts:
-            path += (counts[path],)
-    return path
 
 
 def in_order(texts: Mapping[str, str], language: str | None) -> str:

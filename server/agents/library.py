@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,10 +14,11 @@ from server.agents.files import read_agents
 from server.agents.hearing import Heard, NotingTranscriber
 from server.agents.limited_model import LimitedModel
 from server.agents.mcp_tools import McpServer
+from server.agents.models import ModelOfAgent
 from server.core.events import SessionConfig
 from server.errors import SettingsError
 from server.runtime.runner import Engines
-from server.runtime.tools import CallLedger, McpConnector, RunnableTool, SharedState, Toolbox
+from server.runtime.tools import CallLedger, McpConnector, SharedState, Toolbox
 
 _log = logging.getLogger(__name__)
 
@@ -89,9 +90,12 @@ class Agents:
             return None
         heard = Heard()
         state = self._state(session_id, name)
-        model = LimitedModel(engines.llm, agent.file, state, heard)
+        reachable = self._reachable(agent)
+        models = ModelOfAgent({one.name: one.model or engines.llm for one in reachable}, name)
+        model = LimitedModel(models, agent.file, state, heard)
         own = SessionEngines(engines.vad, NotingTranscriber(engines.stt, heard), model, engines.tts)
-        toolbox = Toolbox(dict(self._reachable(agent)), self._ledger, state, scope, name, self._mcp)
+        tools = {called: tool for one in reachable for called, tool in one.tools.items()}
+        toolbox = Toolbox(tools, self._ledger, state, scope, self._mcp)
         return Role(agent.config(base), own, toolbox, agent.opening)
 
     async def close(self) -> None:
@@ -102,15 +106,12 @@ class Agents:
         for server in self._servers.values():
             await server.close()
 
-    def _reachable(self, agent: Agent) -> Iterator[tuple[str, RunnableTool]]:
-        """All tools that a session which begins with this agent may come to."""
-        found, waiting = {agent.name}, [agent]
-        while waiting:
-            one = waiting.pop()
-            yield from one.tools.items()
-            further = set(one.file.hands_to) - found
-            found |= further
-            waiting += [self._agents[name] for name in further]
+    def _reachable(self, agent: Agent) -> list[Agent]:
+        """All agents that a session which begins with this one may come to; itself first."""
+        found = [agent]
+        for one in found:
+            found += [self._agents[name] for name in one.file.hands_to if self._agents[name] not in found]
+        return found
 
     def _refresh(self) -> None:
         seen = self._fingerprint()

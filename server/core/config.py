@@ -79,7 +79,8 @@ class SessionConfig:
     language: ISO 639-1 the caller is expected to speak, None when unknown. language_floor: how sure the transcriber
     must be (0 to 1) that a turn is in another language than the call, for the call to change over.
     voices: a voice by language, for a call whose ``voice`` does not speak it. apologies: by language, what is said when
-    an engine gave up on an answer; "" or none for nothing.
+    an engine gave up on an answer; "" or none for nothing. agent: whose turn it is to answer, "" for none; a hand-off
+    changes it.
     extras: fields that are accepted, echoed and otherwise unused, by their dotted path in ``session``.
     """
 
@@ -107,4 +108,5 @@ class SessionConfig:
     apologies: Mapping[str, str] = field(default_factory=lambda: EMPTY)
     truncation: Truncation = Truncation()
     context_tokens: int | None = None
+    agent: str = ""
     extras: Mapping[str, Any] = field(default_factory=lambda: EMPTY)

@@ -69,7 +69,7 @@ class Generation:
 
     parallel_tool_calls: False keeps the first call only. fillers: what to say before the call of a tool, by its name,
     when the model has said nothing itself. script: words that are spoken as they are; no model is asked. house_voice:
-    the voice to take where ``voice`` does not speak the language, "" for any that does.
+    the voice to take where ``voice`` does not speak the language, "" for any that does. agent: see SessionConfig.
     """
 
     response_id: str
@@ -87,6 +87,7 @@ class Generation:
     house_voice: str = ""
     parallel_tool_calls: bool = True
     fillers: Mapping[str, str] = field(default_factory=lambda: EMPTY)
+    agent: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +122,7 @@ class StopResponse:
 class RunTool:
     """Run a server tool; answered by any number of ToolPartial and one ToolFinished. arguments: JSON text, as the model
     gave it. turn_id: the caller's item that it answers, "" when there is none. refusal: why it must not be run, "" when
-    it may be."""
+    it may be. agent: see SessionConfig."""
 
     call_id: str
     name: str
@@ -130,6 +131,7 @@ class RunTool:
     turn_id: str
     language: str | None
     refusal: str = ""
+    agent: str = ""
 
 
 @dataclass(frozen=True, slots=True)

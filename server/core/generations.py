@@ -64,6 +64,7 @@ class Generations:
             fillers={tool.tool.name: in_language(tool.policy.filler, language) for tool in own},
             script=response.script or None,
             house_voice=config.voices.get(language or "", ""),
+            agent=config.agent,
         )
 
 

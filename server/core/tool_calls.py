@@ -151,9 +151,8 @@ class ToolCalls:
         if item.kind is e.ItemKind.MCP_CALL:
             self._calls[item.call_id].item_id = item.id
         self._run.add(item.call_id)
-        language = state.spoken_language
-        run = e.RunTool(item.call_id, item.name, item.arguments, response_id, self._turn_id(), language, refusal)
-        return [run, *outputs]
+        known = (self._turn_id(), state.spoken_language, refusal, state.config.agent)
+        return [e.RunTool(item.call_id, item.name, item.arguments, response_id, *known), *outputs]
 
     def finished(self, fact: e.ToolFinished, active_id: str | None) -> list[e.Output]:
         """A tool has its result. It becomes an item once the response that called it is complete."""

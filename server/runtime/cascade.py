@@ -356,4 +356,5 @@ def _request(work: Work) -> ChatRequest:
         max_tokens=generation.max_output_tokens,
         temperature=generation.temperature,
         priority=work.priority,
+        agent=generation.agent,
     )

@@ -134,7 +134,9 @@ class TextAgent:
         """Run the calls beside each other; what they have to say as it comes, their ends among it."""
         for place, (call_id, name, arguments) in enumerate(calls):
             refusal = _LIMIT if ran + place >= self._config.tool_limits.turn else ""
-            self._tools.start(e.RunTool(call_id, name, arguments, "", "", self._config.language, refusal))
+            self._tools.start(
+                e.RunTool(call_id, name, arguments, "", "", self._config.language, refusal, self._config.agent)
+            )
         open_calls = {call_id for call_id, _, _ in calls}
         while open_calls:
             fact = await self._facts.get()
@@ -166,6 +168,7 @@ class TextAgent:
             tools=[*tools, *request.tools],
             # Whoever calls on and on after its last allowed call gets no further one.
             tool_choice="none" if self._exhausted(ran) else "auto" if ran else request.tool_choice,
+            agent=config.agent,
         )
 
 

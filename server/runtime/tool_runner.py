@@ -130,7 +130,7 @@ class ToolRunner:
         call = ToolCall(effect.call_id, effect.name, arguments.values, key, effect.response_id, effect.turn_id)
         toolbox = self._toolbox
         scope = toolbox.scope or self._session_id
-        context = ToolContext(self._session_id, scope, toolbox.agent, effect.language, toolbox.state)
+        context = ToolContext(self._session_id, scope, effect.agent, effect.language, toolbox.state)
         if key in self._deeds:
             return await self._same(self._deeds[key])
         earlier = await toolbox.ledger.begin(key, call, context)

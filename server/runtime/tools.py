@@ -223,13 +223,12 @@ class MemoryLedger:
 @dataclass(frozen=True, slots=True)
 class Toolbox:
     """What one session's calls are run with. tools: by name, of all agents that the session may come to; which of them
-    the model is offered is ``SessionConfig.server_tools``. agent: name of the agent that the session starts with."""
+    the model is offered is ``SessionConfig.server_tools``."""
 
     tools: Mapping[str, RunnableTool] = field(default_factory=dict)
     ledger: CallLedger = field(default_factory=MemoryLedger)
     state: SharedState = field(default_factory=MemoryState)
     scope: str = ""
-    agent: str = ""
     mcp: McpConnector | None = None
 
 

@@ -26,7 +26,7 @@ class Warming:
         self._llm = llm
         self._spawn = spawn
         self._config: e.SessionConfig | None = None
-        self._beginning: tuple[str, tuple[e.Tool, ...]] = ("", ())
+        self._beginning: tuple[str, str, tuple[e.Tool, ...]] = ("", "", ())
         self._task: asyncio.Task[None] | None = None
 
     def follow(self, config: e.SessionConfig) -> None:
@@ -34,8 +34,8 @@ class Warming:
         if config is self._config:
             return
         self._config = config
-        beginning = config.instructions, (*(own.tool for own in config.server_tools), *config.tools)
-        if beginning == self._beginning:
+        beginning = config.agent, config.instructions, (*(own.tool for own in config.server_tools), *config.tools)
+        if beginning[1:] == ("", ()) or beginning == self._beginning:
             return
         self._beginning = beginning
         self.stop()
@@ -47,11 +47,11 @@ class Warming:
             self._task.cancel()
             self._task = None
 
-    async def _warm(self, instructions: str, tools: tuple[e.Tool, ...], tool_choice: str) -> None:
+    async def _warm(self, agent: str, instructions: str, tools: tuple[e.Tool, ...], tool_choice: str) -> None:
         messages = [ChatMessage("system", instructions)] if instructions else []
         shown = [ToolSpec(tool.name, tool.description, tool.parameters) for tool in tools]
         choice = "none" if tool_choice == "none" else "auto"
         try:
-            await self._llm.warm(ChatRequest(messages, shown, choice, priority=Priority.BACKGROUND))
+            await self._llm.warm(ChatRequest(messages, shown, choice, priority=Priority.BACKGROUND, agent=agent))
         except VoiceError as error:
             _log.debug("prompt not warmed", extra={"error": str(error)})

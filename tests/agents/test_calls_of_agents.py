@@ -10,6 +10,7 @@ from typing import Any
 from models.base import ChatDelta, ChatDone, ChatRequest, EngineError, TextDelta, ToolCallDelta, Transcript, Usage
 from server.agents.hearing import Heard, NotingTranscriber
 from server.agents.library import Role
+from server.agents.models import ChatModels
 from server.core import events as e
 from server.runtime.runner import Runner
 from tests.agents.test_library import BOOKING, ROUTER, TOOLS, library
@@ -32,11 +33,12 @@ class Model:
     """One answer after the other: words, a call of a tool, or a failure."""
 
     name = "scripted"
-    context = None
 
     def __init__(self, *answers: str | ToolCallDelta | EngineError) -> None:
         self._answers = list(answers)
+        self.context: int | None = None
         self.asked: list[ChatRequest] = []
+        self.warmed: list[ChatRequest] = []
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[ChatDelta, None]:
         self.asked.append(request)
@@ -46,20 +48,22 @@ class Model:
         yield answer if isinstance(answer, ToolCallDelta) else TextDelta(answer)
         yield ChatDone("stop", Usage(10, 2))
 
-    async def warm(self, request: ChatRequest) -> None: ...
+    async def warm(self, request: ChatRequest) -> None:
+        self.warmed.append(request)
+
     async def close(self) -> None: ...
 
 
-def role(folder: Path, name: str, model: Model) -> Role:
+def role(folder: Path, name: str, model: Model, models: ChatModels | None = None) -> Role:
     engines: Any = SimpleNamespace(vad=None, stt=SimpleNamespace(name="s", languages=()), llm=model, tts=None)
     # No turn detection: the questions are typed, the answers are spoken.
-    found = library(folder).cast(name, e.SessionConfig(turn_detection=None), engines, "sess_1")
+    found = library(folder, models).cast(name, e.SessionConfig(turn_detection=None), engines, "sess_1")
     assert found is not None
     return found
 
 
-def write(folder: Path, router: str = ROUTER) -> Path:
-    for name, text in {"router.toml": router, "booking.toml": BOOKING, "tools.py": TOOLS}.items():
+def write(folder: Path, router: str = ROUTER, booking: str = BOOKING) -> Path:
+    for name, text in {"router.toml": router, "booking.toml": booking, "tools.py": TOOLS}.items():
         (folder / name).write_text(text)
     return folder
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from server.agents.files import line_of, read_agents
+from server.agents.files import read_agents
+from server.agents.toml_lines import line_of
 from server.errors import SettingsError
 
 WHOLE = '''\

@@ -14,6 +14,7 @@ import pytest
 
 from server.agents.agent import Surroundings
 from server.agents.library import Agents, Role
+from server.agents.models import ChatModels
 from server.core.events import SessionConfig, ToolLimits
 from server.errors import SettingsError
 from server.policy.egress import Egress
@@ -58,13 +59,14 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def library(folder: Path) -> Agents:
+def library(folder: Path, models: ChatModels | None = None) -> Agents:
     egress = Egress()
     around = Surroundings(
         egress.check,
         lambda headers: egress.client(headers=headers),
         Vault(folder / "secrets.toml").fill,
         ("en_US", "de_DE"),
+        models.of if models else lambda wanted: None,
     )
     return Agents(folder, around, MemoryLedger(), lambda session_id, agent: MemoryState())
 

@@ -191,6 +191,38 @@ def test_check_shows_settings_models_and_what_leaves(tmp_path: Path) -> None:
     assert "Nothing leaves this machine" in done.stdout
 
 
+def agents(folder: Path, **files: str) -> Path:
+    for name, text in files.items():
+        (folder / f"{name}.toml").write_text(text)
+    return folder
+
+
+def test_check_shows_the_agents(tmp_path: Path) -> None:
+    lines = 'language = "de"\nvoices.de = "de_DE"\nmodel = { name = "qwen3:8b", url = "http://localhost:11434/v1" }\n'
+    tools = '[[tools]]\nname = "weather"\nmcp.command = ["python", "weather.py"]\n'
+    folder = agents(
+        tmp_path, front='instructions = "A."\nhands_to = ["back"]\n', back=f'instructions = "B."\n{lines}{tools}'
+    )
+    done = command("check", "--profile", "tiny", "--agents", folder)
+    assert done.returncode == 0, done.stderr
+    rows = {tuple(line.split()) for line in done.stdout.splitlines()}
+    assert ("front", "en", "receptionist-tiny", "-", "hand_over_to_back", "back") in rows
+    assert ("back", "de", "qwen3:8b", "de_DE", "weather", "(MCP)", "-") in rows
+
+
+def test_a_fault_of_an_agent_is_told_by_check_and_before_the_server_loads_anything(tmp_path: Path) -> None:
+    folder = agents(tmp_path, front='instructions = "A."\nvoices.en = "en_GB"\n', back="instructions = 5\n")
+    for name in ("check", "serve"):
+        refused(command(name, "--profile", "tiny", "--agents", folder), f"{folder}/back.toml:1: instructions: ")
+    agents(tmp_path, back='instructions = "B."\n[[tools]]\npython = "gone.py"\n')
+    for name in ("check", "serve"):
+        done = command(name, "--profile", "tiny", "--agents", folder, KAMMERTON_LOG__FORMAT="json")
+        assert (done.returncode, done.stdout) == (2, "")
+        first, second = done.stderr.splitlines()
+        assert first.startswith(f"kammerton: {folder}/back.toml:2: tools.0: ")
+        assert second.startswith(f"kammerton: {folder}/front.toml:2: voices.en: there is no voice 'en_GB'")
+
+
 def test_check_refuses_an_unknown_profile() -> None:
     refused(command("check", "--profile", "giant"), "giant", "tiny")
 
