@@ -34,6 +34,7 @@ from server.policy.secrets import Secrets
 from server.policy.usage import UsageFile
 from server.runtime.admission import Admission
 from server.runtime.health import Health
+from server.runtime.live import start_here
 from server.runtime.runner import Engines
 from server.runtime.tools import Toolbox
 from server.settings import Settings
@@ -48,6 +49,7 @@ from server.transports.status import ModelEntry
 if TYPE_CHECKING:
     from server.agents.agent import Agent
     from server.casting import Stage
+    from server.hosted import Hosted
 
 _log = logging.getLogger(__name__)
 
@@ -69,6 +71,7 @@ def serve(settings: Settings) -> None:
     resolved = catalog.resolve(settings.profile, settings.weights_dir)
     egress = _egress(settings)
     agents = _examine(settings, resolved, egress) if settings.agents.folder else {}
+    _hosted(settings)
     keys = Keys(settings.auth.keys_file, settings.auth.key.get_secret_value())
     tls = listening.tls_context(settings.tls)
     with listening.bind(settings.server.host, settings.server.port) as listener:
@@ -130,6 +133,7 @@ def build(
     mcp = servers if settings.egress.client_mcp else None
     own = resolved.models["llm"].entry.name
     stage = _stage(settings, engines, own, models, egress, mcp) if settings.agents.folder else None
+    hosted = _hosted(settings)
 
     health = Health(lambda: _warm_up(engines, settings))
     waiting_for = {"agents": "agents are getting ready"} if stage else {}
@@ -160,6 +164,8 @@ def build(
             admission.draining = True
         if stage:
             await stage.close()
+        if hosted:
+            await hosted.close()
         for engine in (engines.vad, engines.stt, engines.llm, engines.tts):
             await engine.close()
 
@@ -183,6 +189,7 @@ def build(
         taps=(metrics, health, log_events),
         agents=stage.agents if stage else None,
         toolbox=lambda session_id: Toolbox(mcp=mcp),
+        start=hosted.primary.start if hosted and hosted.primary else start_here,
     )
     origins = settings.auth.allowed_origins.split()
     gate = Gate(access, origins, metrics.access_refused)
@@ -249,6 +256,15 @@ def _stage(
     from server.casting import Stage
 
     return Stage(settings, engines, own, models, egress, mcp)
+
+
+def _hosted(settings: Settings) -> Hosted | None:
+    """Without the operator's word there is no code that could reach a provider. Raises SettingsError."""
+    if not settings.residency.allow_cloud:
+        return None
+    from server.hosted import Hosted
+
+    return Hosted(settings)
 
 
 async def _warm_up(engines: Engines, settings: Settings) -> None:

@@ -35,11 +35,18 @@ def profile_table(settings: Settings) -> str:
 
 def egress(settings: Settings) -> str:
     """What would leave the machine."""
-    hosts = settings.egress.hosts.split()
-    if not hosts:
+    hosts, permits = settings.egress.hosts.split(), settings.residency.allow_cloud
+    if not hosts and not permits:
         return "Nothing leaves this machine: all models run on it, and no other server is asked."
-    who = "agents and MCP servers that clients name" if settings.egress.client_mcp else "agents"
-    return f"The models of the profile run here. Models and tools of {who} may be on: {', '.join(hosts)}."
+    primary = any(permit.purpose == "primary" for permit in permits)
+    lines = [
+        "All new sessions are served by a hosted provider." if primary else "The models of the profile run here.",
+        *(f"What callers say may be sent to {permit}." for permit in permits),
+    ]
+    if hosts:
+        who = "agents and MCP servers that clients name" if settings.egress.client_mcp else "agents"
+        lines.append(f"Models and tools of {who} may be on: {', '.join(hosts)}.")
+    return " ".join(lines)
 
 
 def agents_table(settings: Settings) -> str:

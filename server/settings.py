@@ -27,6 +27,7 @@ from pydantic_settings import (
 from pydantic_settings import SettingsError as SourceError
 
 from server.agent_settings import AgentsSettings, EgressSettings, StoreSettings
+from server.cloud_settings import CloudSettings, ResidencySettings
 from server.errors import SettingsError
 from server.phone_settings import AsteriskSettings, PhoneSettings, TwilioSettings, VonageSettings
 from server.policy_settings import AuditSettings
@@ -37,7 +38,7 @@ CONFIG_VARIABLE = "KAMMERTON_CONFIG"
 DEFAULT = "default"
 
 _MIN_KEY = 16
-_SECRET = {"auth.key", "phone.token", "twilio.auth_token", "twilio.shared_key"}
+_SECRET = {"auth.key", "phone.token", "twilio.auth_token", "twilio.shared_key", "cloud.openai.key", "cloud.azure.key"}
 """Settings whose value is never shown."""
 
 _PASSWORD = re.compile(r"(://[^:/@]*):[^@]*@")
@@ -247,6 +248,8 @@ class Settings(BaseSettings):
     store: StoreSettings = StoreSettings()
     egress: EgressSettings = EgressSettings()
     audit: AuditSettings = AuditSettings()
+    residency: ResidencySettings = ResidencySettings()
+    cloud: CloudSettings = CloudSettings()
     engines: EngineSettings = EngineSettings()
     log: LogSettings = LogSettings()
     metrics: MetricsSettings = MetricsSettings()
@@ -282,6 +285,7 @@ class Loaded:
             value: Any = self.settings
             for part in name.split("."):
                 value = getattr(value, part)
+            value = "; ".join(map(str, value)) if isinstance(value, tuple) else value
             shown = str(value).lower() if isinstance(value, bool) else _PASSWORD.sub(r"\1:***@", str(value))
             yield name, shown, self.origins[name]
 

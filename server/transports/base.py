@@ -9,6 +9,7 @@ from typing import Protocol
 
 from server.core.events import Event, Input, SessionConfig
 from server.core.turns import TurnPolicy
+from server.runtime.live import StartSession, start_here
 from server.runtime.runner import Engines, Tap
 from server.runtime.stages import StageObserver
 from server.runtime.tools import Toolbox
@@ -52,6 +53,7 @@ class Casting(Protocol):
 class DoorSettings:
     """What every session of a door starts with. agents: None where there are none. toolbox: makes what the server tools
     of the session with this id run with, where no agent brings its own; which tools the model is offered is in config.
+    start: begins a session, on this machine or elsewhere.
     """
 
     config: SessionConfig
@@ -59,6 +61,7 @@ class DoorSettings:
     taps: Sequence[Tap] = field(default=())
     agents: Casting | None = None
     toolbox: Callable[[str], Toolbox] = field(default=lambda session_id: Toolbox())
+    start: StartSession = start_here
 
 
 @dataclass(frozen=True, slots=True)

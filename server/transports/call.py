@@ -10,10 +10,10 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 
 from server.core import events as e
-from server.core.session import Session
-from server.errors import VoiceError
+from server.errors import EngineError, VoiceError
 from server.runtime.formats import decode
-from server.runtime.runner import Engines, Runner
+from server.runtime.live import SessionPlan
+from server.runtime.runner import Engines
 from server.transports.base import DoorSettings, Role, SessionObserver
 from server.transports.carrier import (
     FRAME_MS,
@@ -91,9 +91,21 @@ class Call:
         )
         self._phrases = phrases(config.language)
         self._greeting = (role.opening if role else "") or manners.greeting or self._phrases.greeting
-        session = Session(self.session_id, config, new_id, policy=door.policy, marks=leg.codec.marks)
-        own = role.engines if role else engines
-        self._runner = Runner(session, own, self, observer, door.taps, toolbox=toolbox)
+        plan = SessionPlan(
+            self.session_id,
+            config,
+            door.policy,
+            role.engines if role else engines,
+            observer,
+            new_id,
+            door.taps,
+            toolbox,
+            plays=True,
+            marks=leg.codec.marks,
+            agent=caller.agent,
+            door=self._door,
+        )
+        self._runner = door.start(plan, self)
         self._playout = Playout(
             frame=self._wire.rate * FRAME_MS // 1000 * self._wire.width,
             width=self._wire.width,
@@ -152,6 +164,9 @@ class Call:
         except* _OverError as over:
             ended = over.exceptions[0]
             outcome = ended.outcome if isinstance(ended, _OverError) else outcome
+        except* EngineError as broken:
+            outcome = "failed"
+            _log.error("call ended", extra={"call": self.id, "reason": str(broken.exceptions[0])})
         except* Exception:
             outcome = "failed"
             _log.exception("call ended by a bug", extra={"call": self.id})

@@ -11,10 +11,10 @@ from dataclasses import replace
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 
 from server.core import events as e
-from server.core.session import Session
-from server.errors import AccessError, CapacityError, ClientError
+from server.errors import AccessError, CapacityError, ClientError, EngineError
 from server.runtime.admission import Admission
-from server.runtime.runner import Engines, Runner
+from server.runtime.live import SessionPlan
+from server.runtime.runner import Engines
 from server.transports.auth import Gate, Grant, caller_scope
 from server.transports.base import AudioAppend, Casting, DoorSettings, SessionObserver
 from server.transports.opening import Opening
@@ -125,11 +125,20 @@ class _Connection:
         session_id, agents = new_id("sess"), settings.agents
         role = agents.cast(agent, settings.config, engines, session_id, scope) if agents and agent else None
         config = role.config if role else settings.config
-        session = Session(session_id, config, new_id, policy=settings.policy)
         self._codec = codec_for(websocket, RealtimeCodec(model, int(wall_clock()) + _SESSION_S))
-        toolbox = role.toolbox if role else settings.toolbox(session_id)
-        own_engines = role.engines if role else engines
-        self._runner = Runner(session, own_engines, self, observer, settings.taps, toolbox=toolbox)
+        plan = SessionPlan(
+            session_id,
+            config,
+            settings.policy,
+            role.engines if role else engines,
+            observer,
+            new_id,
+            settings.taps,
+            role.toolbox if role else settings.toolbox(session_id),
+            agent=agent,
+            door=_DOOR,
+        )
+        self._runner = settings.start(plan, self)
         self._opening = Opening(role.opening if role else "")
 
     async def serve(self) -> None:
@@ -151,6 +160,10 @@ class _Connection:
             outcome = "expired"
             message = f"Your session hit the maximum duration of {_SESSION_S // 60} minutes."
             await _refuse(self._websocket, _GOING_AWAY, e.Error("session_expired", message))
+        except* EngineError as broken:
+            outcome = "failed"
+            _log.error("session ended", extra={"reason": str(broken.exceptions[0])})
+            await self._close(_INTERNAL_ERROR)
         except* Exception:
             outcome = "failed"
             _log.exception("session ended by a bug")

@@ -1,0 +1,1 @@
+"""Sessions whose models are a hosted provider's: only loaded where the operator allows one by name."""

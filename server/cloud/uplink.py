@@ -1,0 +1,119 @@
+"""A session's connection to its provider: made, made again, and replaced before it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from server.cloud import base as b
+from server.cloud.link import DialError, Incoming, Link, Lost, Pool
+
+_log = logging.getLogger(__name__)
+
+_RENEW_AGAIN_S = 30.0
+"""A fresh connection could not be had while the old one works: when to try again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """delays_s: the wait before each attempt to connect; after the last one the session ends."""
+
+    delays_s: tuple[float, ...] = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
+
+
+PATIENCE = Patience()
+
+
+class Uplink:
+    """One session's. deliver: takes what the connection in use brings. remind: called when it should be replaced."""
+
+    def __init__(
+        self,
+        dialect: b.Dialect,
+        pool: Pool,
+        patience: Patience,
+        deliver: Callable[[Incoming | Lost], Awaitable[None]],
+        remind: Callable[[], None],
+        who: dict[str, str],
+    ) -> None:
+        self._dialect, self._pool, self._patience = dialect, pool, patience
+        self._deliver, self._remind, self._who = deliver, remind, who
+        self._link: Link | None = None
+        self._attempts = 0
+        self._alarm: asyncio.TimerHandle | None = None
+        self._leaving: set[asyncio.Task[None]] = set()
+        pool.prepare(dialect.address())
+
+    def uses(self, link: Link) -> bool:
+        """Whether this is the connection in use, and not one before it."""
+        return link is self._link
+
+    @property
+    def up(self) -> bool:
+        """Whether there is one."""
+        return self._link is not None
+
+    def send(self, frame: b.Frame) -> None:
+        """In its turn; lost without a connection."""
+        if self._link is not None:
+            self._link.send(frame)
+
+    async def room(self) -> None:
+        """Until little enough waits to be sent."""
+        if self._link is not None:
+            await self._link.room()
+
+    def accepted(self) -> None:
+        """The provider works: the next failure is a first one."""
+        self._attempts = 0
+
+    async def connect(self) -> b.Ended | None:
+        """Have a connection on which nothing was said yet, trying again as long as that may help. Returns why there is
+        none."""
+        ended = b.Ended(True, "the provider ends each connection")
+        while self._attempts < len(self._patience.delays_s):
+            await asyncio.sleep(self._patience.delays_s[self._attempts])
+            self._attempts += 1
+            failed = await self.attempt()
+            if failed is None:
+                return None
+            ended = failed
+            if not ended.retryable:
+                break
+        return ended
+
+    async def attempt(self) -> b.Ended | None:
+        """The same, once. The connection in use, if there is one, is let go for the new one only."""
+        try:
+            socket = await self._pool.take(self._dialect.address())
+        except DialError as error:
+            ended = self._dialect.rejected(error.status, error.body)
+            _log.warning("no connection", extra={**self._who, "status": error.status, "reason": ended.reason})
+            self._alarm_in(_RENEW_AGAIN_S)
+            return ended
+        self.drop()
+        self._link = Link(socket, self._deliver)
+        self._alarm_in(self._dialect.max_session_s)
+        return None
+
+    def drop(self) -> None:
+        """Let go of the connection in use."""
+        if self._link is not None:
+            task = asyncio.create_task(self._link.close())
+            self._leaving.add(task)
+            task.add_done_callback(self._leaving.discard)
+            self._link = None
+
+    def _alarm_in(self, seconds: float) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._alarm = asyncio.get_running_loop().call_later(seconds, self._remind)
+
+    async def close(self) -> None:
+        """The session is over."""
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self.drop()
+        await asyncio.gather(*self._leaving, return_exceptions=True)
