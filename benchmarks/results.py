@@ -79,12 +79,23 @@ class ToolCall:
 
 
 @dataclass(slots=True)
+class ToolScore:
+    """The calls of a turn beside those expected. names: the right tools, each as often. arguments: how many of the
+    ``of_arguments`` expected ones came right. whole: all of it right, and nothing besides."""
+
+    names: bool
+    arguments: int
+    of_arguments: int
+    whole: bool
+
+
+@dataclass(slots=True)
 class Interruption:
     """A sound of the caller over an answer. kind: "speech", "backchannel", "cough". meant: whether it is to stop the
     answer. stopped: whether it did. stop_ms: from its first audible sample to the last sample of the answer that a
     loudspeaker plays, None when the answer went on or was over before. answer_heard_s: how much of the answer was
-    played, of ``answer_s`` that had come. heard_words: an estimate, the words of the answer in proportion to the sound
-    that was played. history_words, history: what the server's history holds of the answer afterwards."""
+    played, of ``answer_s`` that had come. heard_words: an estimate within about a word, from the share of the answer's
+    sound that was played and its letters. history_words, history: what the server's history holds of it afterwards."""
 
     kind: str
     meant: bool
@@ -115,14 +126,18 @@ class Turn:
     scenario, condition, language: what was played, of CONDITIONS, as BCP 47. call, turn: numbers from 0. reference:
     the words that were spoken. wants_answer: False for a sound that needs none (a cough, a backchannel).
 
-    voice_to_voice_ms: from the last sample of the utterance that is speech to the first audible sample of the answer as
-    a loudspeaker plays it; None when there was none. hold_ms: the end-of-turn silence in force, part of
-    it. answer_ms: the same for the answer after a tool's result, where a tool was called; equal to voice_to_voice_ms
-    where the first sound is the answer. stages: ms since the end of speech, as the server tells
-    them, by its own names. cut_off: the server ended the turn while the caller had more to say. underruns_ms: each gap
-    in the playback of an answer, because its sound came too late. errors: in the caller's words or the server's.
+    voice_to_voice_ms: from the last sample of the utterance that is speech to the first audible sample of the answer
+    as a loudspeaker plays it; None when there was none. hold_ms: the end-of-turn silence in force, part of it.
+    answer_ms: the same for the answer after a tool's result, where a tool was called; equal to voice_to_voice_ms where
+    the first sound is the answer. stages: ms since the end of speech, as the server tells them, by its own names.
 
-    expected, got: tool calls. tools_right: how many of the expected came with the right name and arguments.
+    cut_off: the server ended the turn while the caller had more to say. cut_off_after: the words that were spoken until
+    then, where their times are known. false_interruptions: how often an answer was stopped while the caller was silent;
+    what a cough or a backchannel stops is in ``interruption``. underruns_ms: each gap in the playback of an
+    answer, because its sound came too late. errors: in the caller's words or the server's.
+
+    expected, got: tool calls. tools: how they compare; None where none was expected and none came. word_errors, words:
+    words inserted, deleted or replaced in the transcript, and words spoken; 0 words where there is no transcript.
     caller_s, answer_s: seconds of audio spoken, and received.
     """
 
@@ -142,10 +157,12 @@ class Turn:
     word_errors: int = 0
     words: int = 0
     cut_off: bool = False
+    cut_off_after: str = ""
+    false_interruptions: int = 0
     interruption: Interruption | None = None
     expected: list[ToolCall] = field(default_factory=list)
     got: list[ToolCall] = field(default_factory=list)
-    tools_right: int = 0
+    tools: ToolScore | None = None
     tokens: Tokens | None = None
     caller_s: float = 0.0
     answer_s: float = 0.0

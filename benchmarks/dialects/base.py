@@ -75,7 +75,10 @@ class Flush:
 
 @dataclass(frozen=True, slots=True)
 class TurnEnded:
-    """The server takes the caller's turn to be over."""
+    """The server takes the caller's turn to be over. audio_ms: where in the audio that was sent; None where it does not
+    say, then the moment of its telling counts."""
+
+    audio_ms: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +114,8 @@ class Words:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """The model calls a tool. by_client: this client has to give the result."""
+    """The model calls a tool; comes before the end of its answer, on which the results are given. by_client: this
+    client has to give them."""
 
     call_id: str
     name: str

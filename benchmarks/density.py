@@ -1,0 +1,219 @@
+"""`python -m benchmarks density`: how many callers at once a server answers in time.
+
+Callers in real time, more and more of them, each asking on as soon as the answer was heard, until the 95th percentile
+of voice to voice beyond the hold passes the limit, sound comes too late to be played without a gap, or questions stay
+without an answer. Says what gave out first; where it was the clients themselves, the figure is theirs, and says so.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import random
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.progress import Progress, TaskID
+
+from benchmarks import judgement, machine, peer, results, run, summary
+from benchmarks.conditions import Channel
+from benchmarks.conversation import Conversation
+from benchmarks.line import LineError, dial
+from benchmarks.peer import Peer
+from benchmarks.process import busy_cores
+from benchmarks.recording import speak
+from benchmarks.scenario import Scenario, Utterance
+from benchmarks.speech import QUESTIONS
+
+_console = Console()
+_status = Console(stderr=True)
+_DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+_ABOUT_DAYS = ("What time do you open on {}?", "Do you have anything free on {}?", "Can I book a haircut on {}?")
+_PAUSE_S = (0.3, 1.2)
+_FULL = 0.9
+_CLIENTS_LATE_MS = 20.0
+"""A piece of audio is 20 ms: callers whose pieces leave so late are no callers in real time."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    peer.add_arguments(parser)
+    parser.add_argument("--limit-ms", type=float, default=800, help="for the p95 of voice to voice beyond the hold")
+    parser.add_argument("--start", type=int, default=1, help="callers of the first level")
+    parser.add_argument("--step", type=int, default=0, help="more callers each level; default: half as many again")
+    parser.add_argument("--most", type=int, default=512, help="stop here")
+    parser.add_argument("--turns", type=int, default=4, help="questions of each caller and level")
+    parser.add_argument("--condition", choices=results.CONDITIONS, default="clean")
+    parser.add_argument("--out", type=Path, help="result file, e.g. results/ours.json")
+
+
+def main(arguments: argparse.Namespace) -> int:
+    """0, or 1 when not even the first level was held. Raises UsageError."""
+    with peer.peer(arguments) as server:
+        found = run.begin(arguments.out.stem if arguments.out else "density", server, [])
+        found.density = asyncio.run(ramp(server, arguments))
+    if found.machine.gpus and found.machine.server_is_here:
+        found.density.per_gpu = found.density.most / len(found.machine.gpus)
+    if arguments.out:
+        results.write(found, arguments.out)
+    _console.print(summary.markdown(found), soft_wrap=True, markup=False, highlight=False)
+    return 0 if found.density.most else 1
+
+
+async def ramp(server: Peer, arguments: argparse.Namespace) -> results.Density:
+    """Levels from ``start`` on until one is not held."""
+    questions = all_questions()
+    density = results.Density(arguments.limit_ms, 0, "")
+    callers = arguments.start
+    while callers <= arguments.most:
+        level = await measure(server, questions, callers, arguments)
+        density.levels.append(level)
+        _status.print(summary.level_row(level), markup=False, highlight=False, soft_wrap=True)
+        if not level.held:
+            density.bound = f"With {callers} it was over: {level.bound}."
+            break
+        density.most = callers
+        callers += arguments.step or max(1, callers // 2)
+    density.bound = density.bound or f"Nothing was at its end; --most {arguments.most} was."
+    return density
+
+
+def all_questions() -> list[Utterance]:
+    """Many different ones, so that no two callers are in step, in an order that is the same each time."""
+    texts = [*QUESTIONS, *(("en-us", form.format(day)) for form in _ABOUT_DAYS for day in _DAYS)]
+    random.Random(1).shuffle(texts)
+    return [Utterance(say=text, voice=voice) for voice, text in dict.fromkeys(texts)]
+
+
+def conversation_of(caller: int, turns: int, questions: Sequence[Utterance]) -> Scenario:
+    """What caller number ``caller`` asks."""
+    chance = random.Random(caller)
+    mine = [questions[(caller * turns + number) % len(questions)] for number in range(turns)]
+    asked = [each.model_copy(update={"pause_s": chance.uniform(*_PAUSE_S)}) for each in mine]
+    spoken = [speak(str(each.say), str(each.voice)).at_rate(24_000) for each in asked]
+    agent = "You are the receptionist of a hair salon."
+    return Scenario("density", "Questions", "en", tuple(asked), tuple(spoken), agent, max_turns=turns)
+
+
+@dataclass(slots=True)
+class _Taken:
+    """What the callers of a level lived through."""
+
+    turns: list[results.Turn]
+    late_s: list[float]
+    errors: list[str]
+
+
+async def measure(
+    server: Peer, questions: Sequence[Utterance], callers: int, arguments: argparse.Namespace
+) -> results.Level:
+    """One level: callers begin at moments of their own within the first few seconds, as in life."""
+    scenarios = [conversation_of(number, arguments.turns, questions) for number in range(callers)]
+    taken = _Taken([], [], [])
+    parts = server.local.cpu_by_part() if server.local else {}
+    cpu, own, worked, begun = sum(parts.values()), time.process_time(), busy_cores(), time.monotonic()
+    with machine.watched_gpus() as gpus, Progress(console=_status, transient=True) as progress:
+        bar = progress.add_task(f"{callers} callers", total=callers * arguments.turns)
+        async with asyncio.TaskGroup() as group:
+            for number, scenario in enumerate(scenarios):
+                starts_in = number / callers * min(6.0, 1.0 + callers / 8)
+                group.create_task(_caller(server, scenario, starts_in, arguments.condition, taken, progress, bar))
+    wall = time.monotonic() - begun
+    level = _level(callers, arguments.turns, taken)
+    level.client_cores = (time.process_time() - own) / wall
+    spent, possible = (now - then for now, then in zip(busy_cores(), worked, strict=True))
+    level.machine_busy = spent / possible if server.is_here else None
+    if server.local is not None:
+        level.server_cores = (server.local.cpu_s() - cpu) / wall
+        level.memory_mb = server.local.own_memory_mb()
+        now = server.local.cpu_by_part()
+        parts = {part: (now[part] - parts[part]) / wall for part in parts}
+    if server.is_here:
+        level.gpu, level.gpu_memory_gib = gpus.share, gpus.memory
+    late = level.beyond_hold_ms.p95 if level.beyond_hold_ms.count else level.voice_to_voice_ms.p95
+    in_time = late is not None and late <= arguments.limit_ms
+    level.held = in_time and not level.lost and not level.underruns
+    if not level.held:
+        level.bound = bound(level, parts, arguments.limit_ms)
+    return level
+
+
+async def _caller(
+    server: Peer, scenario: Scenario, starts_in: float, condition: str, taken: _Taken, progress: Progress, bar: TaskID
+) -> None:
+    """One call; what is missing at its end is lost."""
+    await asyncio.sleep(starts_in)
+    dialect = server.dialect()
+    try:
+        channel = Channel(condition, dialect.input_rate)
+        async with dial(dialect, server.target, replace(server.setup_for(scenario), tools=()), channel) as line:
+            server.told(line.ready)
+            conversation = Conversation(line, scenario, on_turn=lambda: progress.advance(bar))
+            await conversation.play()
+    except LineError as error:
+        taken.errors.append(str(error))
+        return
+    taken.turns += judgement.turns(conversation, 0, condition)
+    taken.late_s += line.late_s
+    if conversation.broken:
+        taken.errors.append(conversation.broken)
+
+
+def _level(callers: int, turns: int, taken: _Taken) -> results.Level:
+    answered = [turn for turn in taken.turns if not turn.lost]
+    level = results.Level(
+        callers,
+        len(answered),
+        callers * turns - len(answered),
+        sum(len(turn.underruns_ms) for turn in answered),
+        held=False,
+        voice_to_voice_ms=summary.percentiles(turn.voice_to_voice_ms for turn in answered),
+        beyond_hold_ms=summary.percentiles(turn.beyond_hold_ms for turn in answered),
+        errors=sorted({*taken.errors, *(error for turn in taken.turns for error in turn.errors)}),
+    )
+    for stage in dict.fromkeys(name for turn in answered for name in turn.stages):
+        p95 = summary.percentiles(turn.stages.get(stage) for turn in answered).p95
+        if p95 is not None:
+            level.stages_p95_ms[stage] = p95
+    if taken.late_s:
+        level.microphone_late_ms = round(float(np.percentile(taken.late_s, 95)) * 1000, 1)
+    return level
+
+
+def bound(level: results.Level, parts: dict[str, float], limit_ms: float) -> str:
+    """What gave out, and at whose end it was. parts: cores that the parts of the server used."""
+    why = []
+    if level.lost:
+        why.append(f"{level.lost} questions without an answer")
+    if level.underruns:
+        why.append(f"{level.underruns} gaps in the sound")
+    late = level.beyond_hold_ms.p95 if level.beyond_hold_ms.count else level.voice_to_voice_ms.p95
+    if late is not None and late > limit_ms:
+        why.append(f"p95 {late:.0f} ms")
+    return f"{', '.join(why)}; {_culprit(level, parts)}"
+
+
+def _culprit(level: results.Level, parts: dict[str, float]) -> str:
+    clients_are_slow = (level.microphone_late_ms or 0.0) > _CLIENTS_LATE_MS
+    if (level.client_cores or 0.0) > _FULL:
+        return "the clients took a whole core, so the server may be able to do more: measure from another machine"
+    if level.gpu is not None and level.gpu > _FULL:
+        return "the GPU was at its end"
+    for part, cores in parts.items():
+        if part != "models" and cores > _FULL:
+            return f"the server's {part} took a whole core"
+    if (level.machine_busy or 0.0) > _FULL:
+        others = "" if level.server_cores is None else f", {level.server_cores:.1f} cores of it the server's"
+        return f"all cores of the machine were busy{others}, {level.client_cores:.1f} the clients'"
+    if clients_are_slow:
+        return "the clients sent their audio late, so the server may be able to do more: measure from another machine"
+    if level.errors:
+        return f"the server said: {level.errors[0]}"
+    stages = level.stages_p95_ms
+    slowest = (
+        f"; the stages' p95 in ms: {', '.join(f'{name} {ms:.0f}' for name, ms in stages.items())}" if stages else ""
+    )
+    return f"neither processor nor GPU was at its end{slowest}"
