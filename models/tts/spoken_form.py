@@ -1,4 +1,5 @@
 """How pieces of a text are read out: numbers, dates, times, prices, measures, telephone numbers and short forms.
+What is spelled (codes, addresses, names letter by letter) is in spelling.py.
 
 espeak's own reading goes wrong there: it takes a full stop before a capital or a digit for the end of a sentence ("Dr.
 Müller", "am 25. Mai"), reads clock times digit by digit and telephone numbers in millions.
@@ -14,6 +15,7 @@ from functools import lru_cache
 
 from models.tts import number_words
 from models.tts.number_words import cardinal, digits
+from models.tts.spelling import grouped_digits, spelling
 from models.tts.spoken_dates import clock, day_of_month, full_date
 from models.tts.spoken_words import CURRENCIES, UNITS, Words, currency_name, has_cents, unit_name, words_of
 
@@ -37,6 +39,8 @@ _PHONE = re.compile(r"(?:\+\d|\(?0\d|\d{2,4}[-/]\d{2,4}[-/]\d)[\d()/-]{4,}|\d{3}
 _PHONE_GOES_ON = re.compile(r"[\d()/-]*\d[\d()/-]*")
 _RANGE = re.compile(r"(\d[\d:.,]*)[-\u2013](\d[\d:.,]*)")
 _LONG = 7
+_SPELLED = 10
+"""Tokens of one spelled thing, at most: an IBAN in groups of four has nine."""
 _LEAST_PHONE, _GROUPED_PHONE = 6, 9
 _TELEPHONE = frozenset(
     ("tel", "tél", "phone", "telephone", "telefon", "telefono", "teléfono", "téléphone", "telefone", "telefoon")
@@ -60,7 +64,14 @@ class _Reader:
         self._forms = list(tokens)
 
     def read(self) -> list[str]:
-        rules: tuple[Callable[[int], int], ...] = (self._short, self._date, self._time, self._phone, self._amount)
+        rules: tuple[Callable[[int], int], ...] = (
+            self._short,
+            self._spell,
+            self._date,
+            self._time,
+            self._phone,
+            self._amount,
+        )
         index = 0
         while index < len(self._tokens):
             index += next((taken for rule in rules if (taken := rule(index))), 1)
@@ -93,6 +104,18 @@ class _Reader:
             return 0
         self._forms[index] = self._tokens[index].removesuffix(bare) + self._words.short[short]
         return 1
+
+    def _spell(self, index: int) -> int:
+        """What is said letter by letter or digit by digit."""
+        ahead = range(index, min(index + _SPELLED, len(self._tokens)))
+        parts = [self._parts(at) for at in ahead]
+        if not parts[0][1] or (len(parts) > 1 and parts[1][1] in (*CURRENCIES, "Euro", "euros")):
+            return 0
+        before = self._tokens[max(0, index - _SPELLED) : index]
+        forms = spelling([core for _, core, _ in parts], before, [bool(end) for *_, end in parts], self._language)
+        for at, form in enumerate(forms, index):
+            self._say(at, form)
+        return len(forms)
 
     def _date(self, index: int) -> int:
         """Dates in digits, a day before or behind its month, a year behind a month or "in"."""
@@ -163,7 +186,9 @@ class _Reader:
             return 0
         for at, piece in enumerate(pieces, index):
             plus = f"{self._words.plus} " if piece.startswith("+") else ""
-            self._say(at, plus + digits("".join(filter(str.isdecimal, piece)), self._language))
+            self._say(at, plus + grouped_digits(piece, self._language))
+            if at < end - 1:
+                self._forms[at] += ","
         return end - index
 
     def _amount(self, index: int) -> int:
@@ -181,8 +206,9 @@ class _Reader:
             return self._pair(index, self._price(core, CURRENCIES[following]))
         if following == "%" or following in UNITS:
             return self._pair(index, self._measure(core, following))
-        if core.isdecimal() and len(core) >= _LONG and not core.endswith("000"):
-            return self._tell(index, digits(core, self._language))
+        no_amount = core.startswith("0") or (len(core) >= _LONG and not core.endswith("000"))
+        if core.isdecimal() and len(core) > 2 and no_amount:
+            return self._tell(index, grouped_digits(core, self._language))
         return self._tell(index, self._number(core))
 
     def _with_suffix(self, index: int, core: str) -> int:

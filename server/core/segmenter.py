@@ -13,7 +13,8 @@ _FIRST_CLAUSE_WORDS = 3
 _FIRST_CLAUSE_MAX_WORDS = 14
 _MAX_CHARS = 240
 _SENTENCE_END = re.compile(r"[.!?…]+[\"'”’»)\]]*(?=\s)|[。！？]|\n+")
-_CLAUSE_END = re.compile(r"[,;:–—](?=\s)|[，、；：]")
+_CLAUSE_END = re.compile(r"[,;–—](?=\s)|:(?=\s+[^\d\s])|[，、；：]")
+"""A colon before a digit stays: what stands before a number says how it is read."""
 _WORD = re.compile(r"\S+")
 
 

@@ -25,6 +25,8 @@ def segments(text: str, step: int = 1) -> list[Segment]:
         ("It costs 3.5 euros, at 14:30.", ["It costs 3.5 euros,", "at 14:30."]),
         ("Ask Dr. Weber. She knows, e.g. today.", ["Ask Dr. Weber.", "She knows, e.g. today."]),
         ("Am 3. Mai ist zu. Am 25. Dann auf.", ["Am 3. Mai ist zu.", "Am 25.", "Dann auf."]),
+        ("Your customer number is: 4711, I see.", ["Your customer number is: 4711,", "I see."]),
+        ("We have two rooms: small ones.", ["We have two rooms:", "small ones."]),
         ("Really?! Yes…  Fine", ["Really?!", "Yes…", "Fine"]),
         ("您好。请问？", ["您好。", "请问？"]),
         (
