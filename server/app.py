@@ -9,6 +9,7 @@ import signal
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,7 @@ from server import listening, phones
 from server.agents.client_servers import ClientServers
 from server.core.events import SessionConfig
 from server.core.turns import TurnPolicy
+from server.draining import DrainingServer, drain
 from server.errors import SettingsError
 from server.policy.access import Access
 from server.policy.egress import Egress
@@ -55,13 +57,15 @@ _log = logging.getLogger(__name__)
 
 _MAX_FRAME = 32 * 1024 * 1024
 """Over the largest append that a client may send (15 MiB of base64), so that a larger one is answered, not cut off."""
-_DRAIN_S = 5
+_CLOSE_S = 5
+"""For what is still open when the server has waited long enough."""
 _REMEMBERED_EVERY_S = 10
 """What is not counted when the process is killed."""
 
 
 def serve(settings: Settings) -> None:
-    """Run until SIGTERM or SIGINT. With TLS, SIGHUP has the certificate read again, for new connections.
+    """Run until SIGTERM or SIGINT, and then until nothing is under way (see ``drain``). With TLS, SIGHUP has the
+    certificate read again, for new connections.
 
     Raises CatalogError or WeightsError when the models cannot be run, OSError when the port cannot be had,
     SettingsError when keys or TLS are missing or cannot be used, or an agent's file is wrong; all of them before
@@ -87,8 +91,9 @@ def serve(settings: Settings) -> None:
         models = _load_models(settings, resolved, agents) if agents else {}
         address = listening.address(listener, tls)
         _log.info("listening", extra={"address": address, "profile": resolved.name, "why": resolved.reason})
+        app = build(settings, engines, resolved, keys, open_metrics=not listening.exposed(listener), models=models)
         config = uvicorn.Config(
-            build(settings, engines, resolved, keys, open_metrics=not listening.exposed(listener), models=models),
+            app,
             # Of uvicorn's two HTTP parsers the one that bounds the length of headers.
             http="h11",
             ws=bounded(stalled_s=settings.server.stalled_s, unsent_bytes=settings.server.unsent_kib * 1024),
@@ -96,7 +101,7 @@ def serve(settings: Settings) -> None:
             ws_ping_interval=settings.server.ping_s,
             ws_ping_timeout=settings.server.ping_s,
             ws_per_message_deflate=False,
-            timeout_graceful_shutdown=_DRAIN_S,
+            timeout_graceful_shutdown=_CLOSE_S,
             log_config=None,
             access_log=False,
         )
@@ -106,7 +111,7 @@ def serve(settings: Settings) -> None:
         # uvicorn raises the signal that ended it once more when it is done: by then it has had its effect.
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: None)
-        uvicorn.Server(config).run([listener])
+        DrainingServer(config, app.state.drain).run([listener])
 
 
 def build(
@@ -171,7 +176,7 @@ def build(
 
     def missing() -> str | None:
         if admission.draining:
-            return "shutting down"
+            return "draining"
         return waiting_for.get("agents") or health.missing
 
     app = FastAPI(title="Kammerton", version=version, lifespan=lifespan, docs_url=None, redoc_url=None)
@@ -196,6 +201,7 @@ def build(
     if origins:
         app.add_middleware(CORSMiddleware, allow_origins=origins, allow_methods=["GET", "POST"], allow_headers=["*"])
     guards = [Depends(gate.http)]
+    served = [Depends(admission.request), *guards]
     started = int(time.time())
     loaded = [ModelEntry(name, started, kind) for kind, name in names.items()]
     loaded += [ModelEntry(name, started, "llm") for name in models]
@@ -213,10 +219,11 @@ def build(
     def text_agent(name: str, caller: str) -> ChatModel | None:
         return stage.text_agent(name, caller, door.config, engines) if stage else None
 
-    app.include_router(chat.router(engines.llm, guards, text_agent))
-    app.include_router(audio.router(engines, settings.agent.voice, settings.agent.language or None, guards, gate.http))
+    app.include_router(chat.router(engines.llm, served, text_agent))
+    app.include_router(audio.router(engines, settings.agent.voice, settings.agent.language or None, served, gate.http))
     app.include_router(web.router(engines.tts.voices))
     calls = phones.open_doors(app, settings, engines, door, admission, metrics, egress)
+    app.state.drain = partial(drain, admission, calls, settings.server.drain_s, settings.phone.drain_s)
     return app
 
 

@@ -12,6 +12,7 @@ VoiceError
 ├── AuditError       what must be answered for cannot be written down, so it is not done; or a log was altered
 ├── StoreError       what must be written down cannot be: that call fails, the session lives
 ├── CapacityError    a queue is full: HTTP 429, close code 1013
+│   └── DrainingError    the server is going down: HTTP 503, close code 1013, or 1001 for a session that was there
 └── SettingsError    a setting is wrong: one line, exit code 2
 
 Anything else that comes up is a bug: close code 1011, no detail to the peer. Those that engines and the
@@ -29,6 +30,7 @@ __all__ = [
     "CatalogError",
     "ClientError",
     "ContextError",
+    "DrainingError",
     "EngineError",
     "PolicyError",
     "SettingsError",
@@ -72,6 +74,10 @@ class AccessError(PolicyError):
     def code(self) -> str:
         """As in the Realtime API's error list."""
         return "invalid_api_key" if self.wants_key else "origin_not_allowed"
+
+
+class DrainingError(CapacityError):
+    """The server is going down: it takes nothing new."""
 
 
 class SettingsError(VoiceError):

@@ -41,6 +41,12 @@ class PhoneSettings(Group):
         le=10,
         description="Words that it takes as well; 0 stops at once, more lets a cough pass and takes longer.",
     )
+    drain_s: float = Field(
+        default=300,
+        ge=0,
+        le=86_400,
+        description="How long calls may go on when the server is told to end; then they are bidden goodbye.",
+    )
     resume_s: float = Field(
         default=20, ge=0, le=300, description="How long a call whose connection was lost waits for a new one."
     )

@@ -20,7 +20,7 @@ from server.settings import Settings
 from server.transports import asterisk, phone_routes, plivo, telnyx, twilio, vonage
 from server.transports.base import DoorSettings, SessionObserver
 from server.transports.calls import Calls
-from server.transports.manners import DOUBTFUL_ANSWERS, Manners, phrases
+from server.transports.manners import DOUBTFUL_ANSWERS, Manners
 from server.transports.phone_routes import Carrier
 from server.transports.phone_tools import PhoneTools
 from server.transports.twilio_signature import Validator
@@ -72,7 +72,6 @@ def open_doors(
     def agent_of(number: str) -> str:
         return agents.get(number) or agents.get("*", "")
 
-    words = phrases(door.config.language)
     auth_token, token = settings.twilio.auth_token.get_secret_value(), phone.token.get_secret_value()
     if auth_token:
         if not phone.public_url:
@@ -80,14 +79,14 @@ def open_doors(
         validator = Validator(auth_token, _shared_keys(settings.twilio.shared_key.get_secret_value()))
         address = twilio.TwilioSettings(phone.public_url, validator)
         control = twilio_rest(settings.twilio, egress) if settings.twilio.account_sid else None
-        app.include_router(twilio.router(calls, address, words, agent_of, control))
+        app.include_router(twilio.router(calls, address, agent_of, control))
     if token:
         if len(token) < _MIN_TOKEN or not phone.public_url:
             raise SettingsError(f"phone.token needs {_MIN_TOKEN} characters or more, and phone.public_url beside it")
         rest = {"vonage": vonage_rest(settings.vonage, egress)} if settings.vonage.application_id else {}
         for name, carrier in _WITH_TOKEN.items():
             routes = phone_routes.router(
-                name, carrier, calls, phone.public_url, token, words, agent_of, control=rest.get(name)
+                name, carrier, calls, phone.public_url, token, agent_of, control=rest.get(name)
             )
             app.include_router(routes)
     _audiosocket(settings)

@@ -73,6 +73,9 @@ class ServerSettings(Group):
         le=600,
         description="A client that takes nothing of what is sent for so long is cut off (1008).",
     )
+    drain_s: float = Field(
+        default=30, ge=0, le=86_400, description="How long sessions may go on when the server is told to end."
+    )
     unsent_kib: int = Field(
         default=256, ge=64, le=65_536, description="KiB that may wait for a client before its session is held back."
     )

@@ -22,6 +22,9 @@ ROOT = Path(__file__).parents[1]
 _ENVIRONMENT = {
     "KAMMERTON_LOG__FORMAT": "json",
     "HF_HUB_OFFLINE": "1",
+    # Tests do not wait for sessions that they have left behind.
+    "KAMMERTON_SERVER__DRAIN_S": "0",
+    "KAMMERTON_PHONE__DRAIN_S": "0",
     # Keys that whoever runs the tests has made for a server of their own are not asked for here.
     "KAMMERTON_AUTH__KEYS_FILE": str(ROOT / "no" / "keys.json"),
 }

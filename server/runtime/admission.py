@@ -1,11 +1,15 @@
-"""How many sessions run at once: the next one is told so at the door."""
+"""How many sessions run at once: the next one is told so at the door. A server that goes down takes none any more."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 
 from models.base import CapacityError
+from server.errors import DrainingError
+
+_AGAIN = "The server is shutting down; connect again in a moment."
 
 
 class Admission:
@@ -14,7 +18,13 @@ class Admission:
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self.active = 0
+        self.requests = 0
+        """Requests over plain HTTP that are being answered."""
         self.draining = False
+        """Nobody is let in any more; who is in may finish."""
+        self.closing = asyncio.Event()
+        """Sessions over sockets are to end now."""
+        self._left = asyncio.Event()
 
     @property
     def full(self) -> bool:
@@ -23,9 +33,10 @@ class Admission:
 
     @contextmanager
     def admit(self) -> Iterator[None]:
-        """Hold a place for a session. Raises CapacityError when there is none, or the server is going down."""
+        """Hold a place for a session. Raises CapacityError when there is none, DrainingError when the server is going
+        down."""
         if self.draining:
-            raise CapacityError("The server is shutting down; connect again in a moment.")
+            raise DrainingError(_AGAIN)
         if self.active >= self._limit:
             raise CapacityError(f"All {self._limit} sessions of this server are in use; try again later.")
         self.active += 1
@@ -33,3 +44,26 @@ class Admission:
             yield
         finally:
             self.active -= 1
+            self._left.set()
+
+    async def request(self) -> AsyncIterator[None]:
+        """Around a request over plain HTTP. Raises DrainingError when the server is going down."""
+        if self.draining:
+            raise DrainingError(_AGAIN)
+        self.requests += 1
+        try:
+            yield
+        finally:
+            self.requests -= 1
+            self._left.set()
+
+    async def closed(self) -> None:
+        """Raises DrainingError when sessions over sockets are to end."""
+        await self.closing.wait()
+        raise DrainingError(_AGAIN)
+
+    async def empty(self) -> None:
+        """Until all sessions and requests have ended."""
+        while self.active or self.requests:
+            self._left.clear()
+            await self._left.wait()

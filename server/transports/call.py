@@ -191,6 +191,11 @@ class Call:
         if not self._over.done():
             self._over.set_result(outcome)
 
+    def finish(self, seconds: float) -> None:
+        """End the call, with a goodbye, when so much more time has passed."""
+        if self._group is not None and not self._over.done():
+            self._group.create_task(self._courtesy.finish(seconds))
+
     def leave(self, number: str) -> None:
         """End the call once what is being said was heard. number: who is called next, "" for nobody."""
         if self._group is not None and not self._over.done() and not self._leaving:

@@ -6,10 +6,10 @@ import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from enum import StrEnum
 
-from models.base import CapacityError
+from models.base import CapacityError, EngineError
 from server.runtime.admission import Admission
 from server.runtime.runner import Engines
 from server.transports.base import DoorSettings, SessionObserver
@@ -25,14 +25,19 @@ from server.transports.carrier import (
     RefusedCall,
     RefusedMessage,
 )
-from server.transports.manners import Manners
+from server.transports.manners import Manners, phrases
 from server.transports.phone_tools import NO_TOOLS, PhoneTools
+from server.transports.refusal import speak_on
 from server.transports.reordering import Reordering
+from server.transports.rest import Places
 
 _log = logging.getLogger(__name__)
 
 _START_S = 10.0
 """A connection on which nothing has begun by then is ended."""
+_TOLD_S = 15.0
+_TOLD_AT_ONCE = 4
+"""Callers who are told at the same time that there is no place for them; more find the line dead."""
 _MAX_REFUSED = 100
 """A carrier that sends this many messages that cannot be taken is none."""
 _LOGGED = 5
@@ -61,14 +66,18 @@ class Calls:
         self._engines, self._door, self._manners = engines, door, manners
         self._admission, self._observer = admission, observer
         self._tools = tools
+        self._phrases = phrases(door.config.language)
+        self._told = Places(_TOLD_AT_ONCE, "refusals")
         self._live: dict[str, Call] = {}
         self._ended: OrderedDict[str, str] = OrderedDict()
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
-    def full(self) -> bool:
-        """Whether a new call would be refused."""
-        return self._admission.full
+    def refusal(self) -> str:
+        """What a new call is told; "" if it would be taken."""
+        if self._admission.draining:
+            return self._phrases.closing
+        return self._phrases.busy if self._admission.full else ""
 
     def state(self, call_id: str) -> CallState:
         """Whether the call is under way."""
@@ -98,7 +107,7 @@ class Calls:
             async with aclosing(_events(leg)) as events:
                 started = await _start(events)
                 caller = await admit(started)
-                call = self._known(started.call_id) or self._begin(started, leg, caller, control)
+                call = self._known(started.call_id) or await self._begin(started, leg, caller, control)
                 await call.carry(started, leg, events)
         except RefusedCall as refused:
             self._observer.session_refused(door)
@@ -108,6 +117,16 @@ class Calls:
             _log.warning("call refused", extra={"door": door, "reason": str(full)})
         finally:
             await leg.close()
+
+    def finish(self, seconds: float) -> None:
+        """All calls end, with a goodbye, when so much more time has passed."""
+        for call in self._live.values():
+            call.finish(seconds)
+
+    async def empty(self) -> None:
+        """Until all calls have ended."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
 
     async def close(self) -> None:
         """End all calls."""
@@ -121,9 +140,13 @@ class Calls:
             raise RefusedCall("the call has ended before")
         return call
 
-    def _begin(self, started: LineStarted, leg: Leg, caller: Caller, control: CallControl | None) -> Call:
+    async def _begin(self, started: LineStarted, leg: Leg, caller: Caller, control: CallControl | None) -> Call:
         place = self._admission.admit()
-        place.__enter__()
+        try:
+            place.__enter__()
+        except CapacityError:
+            await self._refuse(started, leg)
+            raise
         try:
             call = Call(
                 started, leg, caller, self._engines, self._door, self._manners, self._tools, self._observer, control
@@ -149,6 +172,14 @@ class Calls:
 
         task.add_done_callback(ended)
         return call
+
+    async def _refuse(self, started: LineStarted, leg: Leg) -> None:
+        """In words, as far as that holds up nobody: carriers without a webhook cannot say them themselves."""
+        config = self._door.config
+        voice = self._engines.tts.voice_for(config.voice, config.language)
+        with suppress(CapacityError, EngineError, TimeoutError), self._told.take():
+            async with asyncio.timeout(_TOLD_S):
+                await speak_on(leg, started.format, self.refusal, self._engines.tts, voice)
 
 
 async def _start(events: AsyncGenerator[LineEvent, None]) -> LineStarted:

@@ -117,6 +117,11 @@ class Courtesy:
         await asyncio.sleep(min(WARNING_S, self._manners.max_s))
         await self.farewell(self._phrases.time_is_up, "expired")
 
+    async def finish(self, seconds: float) -> None:
+        """End the call when so much more time has passed: the server goes down."""
+        await asyncio.sleep(seconds)
+        await self.farewell(self._phrases.time_is_up, "drained")
+
     # ----------------------------------------------------------------------------------- waiting
 
     @property

@@ -16,6 +16,7 @@ class Phrases:
     time_is_up: str
     cut_off: str
     busy: str
+    closing: str
     farewell: str
     transfer: str
     not_connected: str
@@ -30,6 +31,7 @@ _PHRASES = {
         time_is_up="Our time is up. Thank you for calling. Goodbye.",
         cut_off="We were cut off for a moment. Please say that again.",
         busy="All our lines are busy. Please call again later.",
+        closing="We cannot take your call just now. Please call again in a few minutes.",
         farewell="Thank you for calling. Goodbye.",
         transfer="One moment, please. I am connecting you.",
         not_connected="I am sorry, I could not connect you. Is there anything else that I can do?",
@@ -42,6 +44,7 @@ _PHRASES = {
         time_is_up="Unsere Zeit ist um. Danke für Ihren Anruf. Auf Wiederhören.",
         cut_off="Wir waren kurz unterbrochen. Bitte sagen Sie das noch einmal.",
         busy="Alle Leitungen sind besetzt. Bitte rufen Sie später noch einmal an.",
+        closing="Wir können Ihren Anruf gerade nicht annehmen. Bitte rufen Sie in ein paar Minuten noch einmal an.",
         farewell="Danke für Ihren Anruf. Auf Wiederhören.",
         transfer="Einen Moment bitte. Ich verbinde Sie.",
         not_connected="Es tut mir leid, ich konnte Sie nicht verbinden. Kann ich sonst noch etwas tun?",

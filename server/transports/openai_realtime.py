@@ -11,14 +11,14 @@ from dataclasses import replace
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 
 from server.core import events as e
-from server.errors import AccessError, CapacityError, ClientError, EngineError
+from server.errors import AccessError, CapacityError, ClientError, DrainingError, EngineError
 from server.runtime.admission import Admission
 from server.runtime.live import SessionPlan
 from server.runtime.runner import Engines
 from server.transports.auth import Gate, Grant, caller_scope
 from server.transports.base import AudioAppend, Casting, DoorSettings, SessionObserver
 from server.transports.opening import Opening
-from server.transports.rest import error_response
+from server.transports.rest import DRAINING, error_response
 from server.transports.wire import RealtimeCodec, new_id
 from server.transports.wire_beta import codec_for
 from server.transports.wire_session import transcribing
@@ -60,7 +60,7 @@ def router(
                 shown = model or deployment or agent or _MODEL
                 wanted = _wanted(settings.agents, agent, shown)
                 scope = caller_scope(websocket, caller)
-                await _Connection(websocket, engines, started, observer, shown, grant, wanted, scope).serve()
+                await _Connection(websocket, engines, started, observer, shown, grant, wanted, scope).serve(admission)
         except AccessError as error:
             # Told on the open socket: clients retry what is refused before the upgrade.
             await _refuse(websocket, _NO_ACCESS, e.Error(error.code, str(error)))
@@ -87,6 +87,8 @@ def _wanted(agents: Casting | None, agent: str, model: str) -> str:
 def _limit_error(error: BaseException) -> e.Error:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
+    if isinstance(error, DrainingError):
+        return e.Error(DRAINING, str(error), type="server_error")
     return e.Error("rate_limit_exceeded", str(error), type="rate_limit_error")
 
 
@@ -141,8 +143,9 @@ class _Connection:
         self._runner = settings.start(plan, self)
         self._opening = Opening(role.opening if role else "")
 
-    async def serve(self) -> None:
-        """Until the client leaves, its time is up, or a bug ends the session."""
+    async def serve(self, admission: Admission) -> None:
+        """Until the client leaves, its time is up, the server goes down and waits no longer, or a bug ends the
+        session."""
         self._observer.session_opened(_DOOR)
         started = time.monotonic()
         outcome = "completed"
@@ -151,8 +154,12 @@ class _Connection:
                 both.create_task(self._runner.run())
                 both.create_task(self._read())
                 both.create_task(self._opening.say(self._runner.receive))
+                both.create_task(admission.closed())
         except* WebSocketDisconnect:
             pass
+        except* DrainingError as ended:
+            outcome = "drained"
+            await _refuse(self._websocket, _GOING_AWAY, _limit_error(ended))
         except* CapacityError as used_up:
             outcome = "limited"
             await _refuse(self._websocket, _TRY_AGAIN_LATER, _limit_error(used_up.exceptions[0]))

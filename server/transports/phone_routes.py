@@ -14,7 +14,6 @@ from fastapi import APIRouter, Request, Response, WebSocket
 
 from server.transports.calls import Calls, CallState
 from server.transports.carrier import CallControl, Caller, CarrierCodec, LineStarted
-from server.transports.manners import Phrases
 from server.transports.websocket_leg import WebSocketLeg
 
 _log = logging.getLogger(__name__)
@@ -58,7 +57,6 @@ def router(
     calls: Calls,
     public_url: str,
     token: str,
-    phrases: Phrases,
     agent_of: Callable[[str], str] | None = None,
     control: CallControl | None = None,
 ) -> APIRouter:
@@ -93,8 +91,8 @@ def router(
             return _answered(*carrier.dial(number))
         if state is CallState.ENDED:
             return _answered(*carrier.hang_up(""))
-        if state is CallState.UNKNOWN and calls.full:
-            return _answered(*carrier.hang_up(phrases.busy))
+        if state is CallState.UNKNOWN and calls.refusal:
+            return _answered(*carrier.hang_up(calls.refusal))
         caller, called = _either(fields, "From", "from"), _either(fields, "To", "to")
         agent = agent_of(called) if agent_of else ""
         return _answered(*carrier.answer(Offer(call_id, agent, caller, stream_url, answer_url)))

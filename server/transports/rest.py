@@ -18,13 +18,14 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive, Scope, Send
 
 from models.base import CapacityError, ContextError, EngineError, VoiceError
-from server.errors import AccessError, ClientError, PolicyError
+from server.errors import AccessError, ClientError, DrainingError, PolicyError
 from server.transports.wire_fields import MAX_DEPTH, Fields, too_deep
 
 _log = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 
+DRAINING = "server_shutting_down"
 MAX_JSON = 4 * 2**20
 _STALLED_S = 60.0
 """A client that sends or takes nothing for so long is let go: it holds a place that others wait for."""
@@ -62,6 +63,8 @@ def error_response(error: Exception) -> Response:
     match error:
         case ClientError():
             status = _STATUS.get(error.code, 400)
+        case DrainingError():
+            status, headers = 503, {"retry-after": "1"}
         case CapacityError():
             status, headers = 429, {"retry-after": "1"}
         case ContextError():
@@ -82,6 +85,8 @@ def error_object(error: Exception) -> dict[str, Any]:
     match error:
         case ClientError():
             kind, code, param = "invalid_request_error", error.code, error.param
+        case DrainingError():
+            code = DRAINING
         case CapacityError():
             kind, code = "rate_limit_error", "rate_limit_exceeded"
         case ContextError():

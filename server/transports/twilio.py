@@ -19,7 +19,6 @@ from fastapi import APIRouter, Request, Response, WebSocket
 from server.transports import carrier
 from server.transports.calls import Calls, CallState
 from server.transports.carrier import Caller, LineAudio, LineEvent, LineFormat, LineMark, LineStarted, LineStopped
-from server.transports.manners import Phrases
 from server.transports.twilio_signature import SIGNATURE, Validator
 from server.transports.websocket_leg import WebSocketLeg
 
@@ -148,7 +147,6 @@ class Proofs:
 def router(
     calls: Calls,
     settings: TwilioSettings,
-    phrases: Phrases,
     agent_of: Callable[[str], str] | None = None,
     control: carrier.CallControl | None = None,
 ) -> APIRouter:
@@ -184,8 +182,8 @@ def router(
             return _twiml(dial(number))
         if state is CallState.ENDED or not call_id:
             return _twiml(_HANG_UP)
-        if state is CallState.UNKNOWN and calls.full:
-            return _twiml(f"<Response><Say>{escape(phrases.busy)}</Say><Hangup/></Response>")
+        if state is CallState.UNKNOWN and calls.refusal:
+            return _twiml(f"<Response><Say>{escape(calls.refusal)}</Say><Hangup/></Response>")
         # Of a call that was made from here, the URL says who speaks; it is signed.
         agent = request.query_params.get("agent") or (agent_of(fields.get("To", "")) if agent_of else "")
         parameters = proofs.parameters(call_id, Caller(agent, fields.get("From", "")))

@@ -280,9 +280,11 @@ async def test_when_all_places_are_taken_a_call_is_refused_and_the_others_go_on(
     house = House(limit=1)
     async with house.call() as first:
         await first.until(lambda said: len(said) >= 2)
-        assert house.calls.full
+        assert house.calls.refusal == "All our lines are busy. Please call again later."
         async with house.call() as second:
             await second.closed.wait()
+            assert sound(second)
+            assert "All our lines are busy. Please call again later." in house.tts.said
         assert house.counts.refused == 1
         first.tell(first.end.key("1"), first.end.key("#"))
         await house.asked()
@@ -424,4 +426,4 @@ async def test_a_call_for_an_agent_that_does_not_exist_is_refused(house: House):
     leg.tell(*end.hello())
     await house.calls.answer(leg, for_nobody)
     assert leg.closed.is_set()
-    assert (house.counts.refused, house.calls.full) == (1, False)
+    assert (house.counts.refused, house.calls.refusal) == (1, "")
