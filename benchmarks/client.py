@@ -26,7 +26,7 @@ class Answer:
     """One turn as the caller lived it. Times are milliseconds.
 
     voice_to_voice: from the last sample of the question that is speech to the first audible sample of the answer,
-    as it arrives. None when nothing was to be heard. heard_s: seconds of audio in the answer.
+    as it arrives. None when nothing was to be heard. heard_s: seconds of audio in the answer. tokens: read and written.
     """
 
     question: str
@@ -35,6 +35,7 @@ class Answer:
     voice_to_voice: float | None = None
     heard_s: float = 0.0
     calls: list[str] = field(default_factory=list)
+    tokens: int = 0
     stages: dict[str, Any] = field(default_factory=dict)
 
 
@@ -134,6 +135,7 @@ class Caller:
             case "error":
                 raise RuntimeError(event["error"]["message"])
             case "response.done":
+                answer.tokens = (event["response"].get("usage") or {}).get("total_tokens", 0)
                 answer.stages = event["response"].get("kammerton", {}).get("timings_ms", {})
                 return True
         return False

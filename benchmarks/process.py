@@ -54,14 +54,21 @@ class Server:
 
 
 @contextmanager
-def serve(profile: str = "tiny", **environment: str) -> Iterator[Server]:
-    """Run `kammerton serve` on a free port with extra environment; ended with SIGTERM, which must succeed."""
+def serve(
+    profile: str = "tiny", tree: Path | None = None, python: str = sys.executable, /, **environment: str
+) -> Iterator[Server]:
+    """Run `kammerton serve` on a free port with extra environment; ended with SIGTERM, which must succeed.
+
+    tree: the checkout whose server it is, with the ``python`` that has what it needs; default: the one of the caller.
+    """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "server", "serve", "--profile", profile, "--port", str(port)]
+    command = [python, "-m", "server", "serve", "--profile", profile, "--port", str(port)]
     started = time.monotonic()
-    process = subprocess.Popen(command, env={**os.environ, **environment}, stderr=subprocess.DEVNULL)
+    if tree is not None:
+        environment = {**environment, "PYTHONPATH": str(tree)}
+    process = subprocess.Popen(command, cwd=tree, env={**os.environ, **environment}, stderr=subprocess.DEVNULL)
     try:
         wait_ready(f"http://127.0.0.1:{port}/readyz", process)
         yield Server(process.pid, port, time.monotonic() - started)
