@@ -122,11 +122,13 @@ class ModelEntry(_Table):
 class StateEntry(_Table):
     """A state of a script. say: its sentence. slot: the name under which the caller's next words are kept. expect:
     what they must hold, as words by the value that is kept ("friday" = ["friday", "freitag"]); anything if not given.
-    next: the state after them; none at the end."""
+    take: digits, letters, code or email, where the words dictate such a thing. next: the state after them; none at the
+    end."""
 
     say: Texts
     slot: str | None = Field(default=None, pattern=r"^\w{1,64}$")
     expect: dict[str, list[str]] = {}
+    take: Literal["digits", "letters", "code", "email"] | None = None
     next: str | None = None
 
 

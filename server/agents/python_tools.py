@@ -11,9 +11,9 @@ import inspect
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import Any, TypeVar, get_type_hints
+from typing import Annotated, Any, TypeVar, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from models.base import ToolSpec
 from server.core.tools import ToolPolicy
@@ -23,6 +23,15 @@ from server.runtime.tools import Partial, Result, ToolCall, ToolContext
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 _MARK = "__kammerton_tool__"
+
+Digits = Annotated[str, Field(json_schema_extra={"format": "digits"})]
+"""A parameter that callers dictate: "zero three, double one" comes as 0311. See server/runtime/dictation.py."""
+Letters = Annotated[str, Field(json_schema_extra={"format": "letters"})]
+"""A spelled name: "A for apple, N, N, A" comes as ANNA."""
+Code = Annotated[str, Field(json_schema_extra={"format": "code"})]
+"""Letters and digits."""
+Email = Annotated[str, Field(json_schema_extra={"format": "email"})]
+"""An e-mail address: "anna dot may at example dot com" comes as anna.may@example.com."""
 
 
 def tool(**policy: Any) -> Callable[[Function], Function]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from server.agents.files import ScriptEntry, StateEntry, in_order
+from server.runtime.dictation import KINDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,8 @@ def play(script: ScriptEntry, heard: Sequence[str], language: str | None) -> Lin
 
 def _value(state: StateEntry, words: str) -> str | None:
     """What the slot gets of the caller's words; None when nothing that was expected is among them."""
+    if state.take:
+        return KINDS[state.take](words) or None
     if not state.expect:
         return words.strip() or None
     found = [value for value, forms in state.expect.items() if any(_said(form, words) for form in forms)]

@@ -15,6 +15,7 @@ import orjson
 
 from server.core import events as e
 from server.errors import StoreError, ToolError
+from server.runtime.dictation import settled
 from server.runtime.mcp_sessions import McpSessions
 from server.runtime.tool_arguments import check
 from server.runtime.tools import Partial, Result, RunnableTool, Toolbox, ToolCall, ToolContext
@@ -126,8 +127,9 @@ class ToolRunner:
         arguments = check(tool.spec.parameters, effect.arguments)
         if arguments.problem:
             return _failed(e.ToolOutcome.INVALID_ARGUMENTS, "invalid arguments", hint=arguments.problem)
-        key = self._key(effect, tool, orjson.dumps(arguments.values, option=orjson.OPT_SORT_KEYS))
-        call = ToolCall(effect.call_id, effect.name, arguments.values, key, effect.response_id, effect.turn_id)
+        values = settled(tool.spec.parameters, arguments.values)
+        key = self._key(effect, tool, orjson.dumps(values, option=orjson.OPT_SORT_KEYS))
+        call = ToolCall(effect.call_id, effect.name, values, key, effect.response_id, effect.turn_id)
         toolbox = self._toolbox
         scope = toolbox.scope or self._session_id
         context = ToolContext(self._session_id, scope, effect.agent, effect.language, toolbox.state)

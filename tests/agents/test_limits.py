@@ -106,6 +106,16 @@ def test_a_script_goes_on_when_it_hears_what_it_expects() -> None:
     assert script(language="de")[0] == "Für welchen Tag?"
 
 
+def test_a_script_keeps_what_is_dictated_as_it_is_written_and_asks_again_until_it_is() -> None:
+    ask = {"say": "Your number?", "slot": "number", "take": "digits", "next": "end"}
+    entry = AgentFile.model_validate(
+        {"instructions": "Be brief.", "script": {"start": "ask", "states": {"ask": ask, "end": {"say": "Thank you."}}}}
+    ).script
+    assert entry is not None
+    assert play(entry, ["one moment", "I cannot find it"], "en").sentence == "Your number?"
+    assert play(entry, ["äh", "null drei, doppel eins"], "de").slots == {"number": "0311"}
+
+
 async def test_a_model_that_fails_once_is_asked_again_and_the_caller_notices_nothing() -> None:
     call = Call(script=SCRIPT)
     call.model.failures = 1

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import pytest
 from pydantic import Field
 
-from server.agents.python_tools import PythonTool, load_tools, tool
+from server.agents.python_tools import Digits, Email, PythonTool, load_tools, tool
 from server.errors import SettingsError, ToolError
 from server.runtime.tools import Partial, Result, ToolCall, ToolContext
 from tests.agents.calls import context, pieces, run
@@ -41,6 +41,16 @@ def test_the_schema_comes_from_the_signature_and_the_docstring() -> None:
             "people": {"type": "integer", "minimum": 1, "default": 1, "description": "How many come"},
         },
         "required": ["day"],
+    }
+
+
+def test_what_callers_dictate_has_a_format_in_the_schema() -> None:
+    async def find(number: Digits, mail: Email | None = None) -> None: ...
+
+    properties = PythonTool(find).spec.parameters["properties"]
+    assert properties == {
+        "number": {"type": "string", "format": "digits"},
+        "mail": {"type": "string", "format": "email"},
     }
 
 

@@ -49,6 +49,13 @@ async def test_a_result_reaches_the_model_as_json():
     )
 
 
+async def test_what_was_dictated_reaches_the_tool_as_it_is_written():
+    schema = {"type": "object", "properties": {"number": {"type": "string", "format": "digits"}}}
+    tool = ScriptedTool("customer", Result("known"), schema=schema)
+    await Desk(tool).run("customer", '{"number": "zero three, double one"}')
+    assert tool.calls[0].arguments == {"number": "0311"}
+
+
 async def test_words_given_as_they_are_and_a_hand_off_come_along():
     tool = ScriptedTool("hand", Result("moved", {"instructions": "Book."}, "Now you talk to bookings."))
     fact = await Desk(tool).run("hand")
