@@ -23,16 +23,19 @@ _NUMBER = re.compile(r"\+[1-9]\d{5,14}")
 def call(
     number: Annotated[str, typer.Argument(help="Whom to call, like +4915112345678.")],
     agent: Annotated[str, typer.Option(help="Who speaks; without it whoever the settings name.")] = "",
+    detect: Annotated[
+        bool, typer.Option(help="Have Twilio find out whether a machine answers; people wait a moment for that.")
+    ] = True,
     config: Annotated[Path | None, typer.Option("--config", help="TOML file of settings.")] = None,
 ) -> None:
     """Call a number over Twilio and connect it to the running server. Prints the call's id."""
     settings = load({}, config).settings
-    typer.echo(asyncio.run(place(settings, number, agent)))
+    typer.echo(asyncio.run(place(settings, number, agent, detect=detect)))
 
 
-async def place(settings: Settings, number: str, agent: str = "") -> str:
-    """The id of the call that Twilio makes. Raises SettingsError when something is missing, or Twilio's host is not
-    listed, VoiceError when Twilio does not take it."""
+async def place(settings: Settings, number: str, agent: str = "", *, detect: bool = True) -> str:
+    """The id of the call that Twilio makes. detect: whether a machine answers; it is told ``phone.voicemail``. Raises
+    SettingsError when something is missing, or Twilio's host is not listed, VoiceError when Twilio does not take it."""
     from server.phones import twilio_rest
     from server.policy.egress import Egress
 
@@ -50,4 +53,15 @@ async def place(settings: Settings, number: str, agent: str = "") -> str:
         raise SettingsError(f"{number!r} is no number like +4915112345678")
     query = f"?{urlencode({'agent': agent})}" if agent else ""
     rest = twilio_rest(twilio, Egress(settings.egress.hosts.split()))
-    return await rest.call(to=number, from_=twilio.number, url=f"{settings.phone.public_url}/twilio/voice{query}")
+    here = f"{settings.phone.public_url}/twilio"
+    form: dict[str, object] = {"url": f"{here}/voice{query}"}
+    if detect:
+        # A machine is told nothing before it has finished its own words.
+        form["machine_detection"] = "DetectMessageEnd" if settings.phone.voicemail else "Enable"
+    return await rest.call(
+        to=number,
+        from_=twilio.number,
+        status_callback=f"{here}/status",
+        status_callback_event=["initiated", "ringing", "answered", "completed"],
+        **form,
+    )

@@ -28,6 +28,9 @@ class PhoneSettings(Group):
     )
     end_call: bool = Field(default=False, description="Agents may end a call by themselves.")
     greeting: str = Field(default="", description="What a call begins with; empty for the language's own.")
+    voicemail: str = Field(
+        default="", description="What a machine is told that answers `kammerton call`; empty to hang up."
+    )
     silence_s: float = Field(
         default=10, ge=2, le=600, description="A caller who says nothing for so long is asked; the third time it ends."
     )

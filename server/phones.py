@@ -6,6 +6,7 @@ import ipaddress
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -79,7 +80,10 @@ def open_doors(
         validator = Validator(auth_token, _shared_keys(settings.twilio.shared_key.get_secret_value()))
         address = twilio.TwilioSettings(phone.public_url, validator)
         control = twilio_rest(settings.twilio, egress) if settings.twilio.account_sid else None
-        app.include_router(twilio.router(calls, address, agent_of, control))
+        counted = partial(observer.carrier_reported, "twilio")
+        app.include_router(
+            twilio.router(calls, address, twilio.TwilioDoor(agent_of, control, phone.voicemail, counted))
+        )
     if token:
         if len(token) < _MIN_TOKEN or not phone.public_url:
             raise SettingsError(f"phone.token needs {_MIN_TOKEN} characters or more, and phone.public_url beside it")

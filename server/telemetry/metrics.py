@@ -61,6 +61,9 @@ class Metrics:
         ProcessCollector(registry=self.registry)
         self._active = self._gauge("sessions_active", "Sessions open now.", "door")
         self._sessions = self._counter("sessions", "Sessions that ended or were refused.", "door", "outcome")
+        self._reports = self._counter(
+            "carrier_reports", "What carriers reported of calls and streams.", "door", "report"
+        )
         self._access = self._counter("access_refused", "Callers who were not let in.", "reason")
         self._duration = self._histogram("session_duration_seconds", "How long sessions lasted.")
         self._latency = self._histogram(
@@ -126,6 +129,10 @@ class Metrics:
     def session_refused(self, door: str) -> None:
         """No session was opened: all places are taken."""
         self._sessions.labels(door, "refused").inc()
+
+    def carrier_reported(self, door: str, report: str) -> None:
+        """report: one word of a fixed few."""
+        self._reports.labels(door, report).inc()
 
     def access_refused(self, reason: str) -> None:
         """Nobody with a right key, or a page of another origin. reason: one word of a fixed few."""

@@ -79,6 +79,11 @@ class Calls:
             return self._phrases.closing
         return self._phrases.busy if self._admission.full else ""
 
+    @property
+    def language(self) -> str:
+        """What ``refusal`` is in, as carriers name languages."""
+        return self._phrases.tag
+
     def state(self, call_id: str) -> CallState:
         """Whether the call is under way."""
         call = self._live.get(call_id)

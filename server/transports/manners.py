@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Phrases:
-    """What the door itself says, in one language."""
+    """What the door itself says, in one language. tag: the language, as carriers name it (BCP 47)."""
 
+    tag: str
     greeting: str
     still_there: str
     goodbye: str
@@ -24,6 +25,7 @@ class Phrases:
 
 _PHRASES = {
     "en": Phrases(
+        tag="en-US",
         greeting="Hello, you are speaking with an automated assistant. How can I help you?",
         still_there="Are you still there?",
         goodbye="I can't hear anybody. Goodbye.",
@@ -37,6 +39,7 @@ _PHRASES = {
         not_connected="I am sorry, I could not connect you. Is there anything else that I can do?",
     ),
     "de": Phrases(
+        tag="de-DE",
         greeting="Guten Tag, Sie sprechen mit einem automatischen Assistenten. Wie kann ich Ihnen helfen?",
         still_there="Sind Sie noch da?",
         goodbye="Ich höre niemanden. Auf Wiederhören.",

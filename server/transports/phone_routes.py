@@ -47,7 +47,7 @@ class Carrier:
 
     codec: Callable[[str], CarrierCodec]
     answer: Answers | None = None
-    hang_up: Callable[[str], tuple[Any, str]] | None = None
+    hang_up: Callable[[str, str], tuple[Any, str]] | None = None
     dial: Callable[[str], tuple[Any, str]] | None = None
 
 
@@ -90,9 +90,9 @@ def router(
         if number and carrier.dial is not None:
             return _answered(*carrier.dial(number))
         if state is CallState.ENDED:
-            return _answered(*carrier.hang_up(""))
+            return _answered(*carrier.hang_up("", calls.language))
         if state is CallState.UNKNOWN and calls.refusal:
-            return _answered(*carrier.hang_up(calls.refusal))
+            return _answered(*carrier.hang_up(calls.refusal, calls.language))
         caller, called = _either(fields, "From", "from"), _either(fields, "To", "to")
         agent = agent_of(called) if agent_of else ""
         return _answered(*carrier.answer(Offer(call_id, agent, caller, stream_url, answer_url)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
-from xml.sax.saxutils import escape
+from xml.sax.saxutils import escape, quoteattr
 
 from server.transports import carrier
 from server.transports.carrier import LineAudio, LineEvent, LineFormat, LineMark, LineStarted, LineStopped
@@ -110,9 +110,9 @@ def answer(offer: Offer) -> tuple[Any, str]:
     return f"<Response>{stream}<Redirect>{escape(offer.answer_url)}</Redirect></Response>", "application/xml"
 
 
-def hang_up(words: str) -> tuple[Any, str]:
-    """The XML that ends a call, after these words."""
-    spoken = f"<Speak>{escape(words)}</Speak>" if words else ""
+def hang_up(words: str, language: str) -> tuple[Any, str]:
+    """The XML that ends a call, after these words in this language (BCP 47)."""
+    spoken = f"<Speak language={quoteattr(language)}>{escape(words)}</Speak>" if words else ""
     return f"<Response>{spoken}<Hangup/></Response>", "application/xml"
 
 

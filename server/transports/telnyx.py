@@ -96,9 +96,9 @@ def answer(offer: Offer) -> tuple[Any, str]:
     return f"<Response><Connect>{stream}</Connect>{again}</Response>", "application/xml"
 
 
-def hang_up(words: str) -> tuple[Any, str]:
-    """The TeXML that ends a call, after these words."""
-    spoken = f"<Say>{escape(words)}</Say>" if words else ""
+def hang_up(words: str, language: str) -> tuple[Any, str]:
+    """The TeXML that ends a call, after these words in this language (BCP 47)."""
+    spoken = f"<Say language={quoteattr(language)}>{escape(words)}</Say>" if words else ""
     return f"<Response>{spoken}<Hangup/></Response>", "application/xml"
 
 

@@ -10,15 +10,17 @@ import hmac
 import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import parse_qsl
 from xml.sax.saxutils import escape, quoteattr
 
 from fastapi import APIRouter, Request, Response, WebSocket
+from fastapi.requests import HTTPConnection
 
 from server.transports import carrier
 from server.transports.calls import Calls, CallState
 from server.transports.carrier import Caller, LineAudio, LineEvent, LineFormat, LineMark, LineStarted, LineStopped
+from server.transports.twilio_reports import Reports
 from server.transports.twilio_signature import SIGNATURE, Validator
 from server.transports.websocket_leg import WebSocketLeg
 
@@ -28,6 +30,7 @@ _MAX_FORM = 64 * 1024
 _PROOF_S = 60
 """How long a stream may take from the webhook's answer to its start."""
 _ENCODINGS = {"audio/x-mulaw": "ulaw", "audio/x-alaw": "alaw", "audio/l16": "l16", "audio/x-l16": "l16"}
+_MACHINES = ("machine", "fax")
 _HANG_UP = "<Response><Hangup/></Response>"
 
 
@@ -144,37 +147,45 @@ class Proofs:
         return hmac.new(self._secret, signed, "sha256").hexdigest()
 
 
-def router(
-    calls: Calls,
-    settings: TwilioSettings,
-    agent_of: Callable[[str], str] | None = None,
-    control: carrier.CallControl | None = None,
-) -> APIRouter:
-    """The webhook, the media connection, and the callback for its state. agent_of: the agent by the number that was
-    called. control: the REST API, None where only the webhook may move calls."""
+@dataclass(frozen=True, slots=True)
+class TwilioDoor:
+    """What the webhook goes by. agent_of: the agent by the number that was called. control: the REST API, None where
+    only the webhook may move calls. voicemail: what a machine is told that answers a call of ours, "" to hang up."""
+
+    agent_of: Callable[[str], str] = field(default=lambda number: "")
+    control: carrier.CallControl | None = None
+    voicemail: str = ""
+    counted: Callable[[str], None] = field(default=lambda report: None)
+
+
+def router(calls: Calls, settings: TwilioSettings, door: TwilioDoor) -> APIRouter:
+    """The webhook, the media connection, and the callback for the state of both."""
     routes = APIRouter()
     proofs = Proofs(settings.validator.auth_token)
+    reports = Reports(door.counted)
 
-    async def form(request: Request) -> dict[str, str] | None:
-        """The fields of a request that Twilio signed; None for any other."""
+    async def form(request: Request) -> dict[str, str] | Response:
+        """The fields of a request that Twilio signed; the answer to any other."""
         body = b""
         async for chunk in request.stream():
             body += chunk
             if len(body) > _MAX_FORM:
-                return None
+                return _refused(request, 413, f"longer than {_MAX_FORM} bytes")
         try:
             pairs = parse_qsl(body.decode(), keep_blank_values=True, strict_parsing=bool(body))
         except ValueError:
-            return None
+            return _refused(request, 400, "the body is no form")
         query = f"?{request.url.query}" if request.url.query else ""
         url = settings.public_url + request.url.path + query
-        return dict(pairs) if settings.validator.valid(url, dict(request.headers), pairs) else None
+        if not settings.validator.valid(url, dict(request.headers), pairs):
+            return _forbidden(request)
+        return dict(pairs)
 
     @routes.post("/twilio/voice", include_in_schema=False)
     async def voice(request: Request) -> Response:
         fields = await form(request)
-        if fields is None:
-            return _forbidden(request.headers.get(SIGNATURE), "voice")
+        if isinstance(fields, Response):
+            return fields
         call_id = fields.get("CallSid", "")
         state = calls.state(call_id)
         number = calls.transfer_of(call_id)
@@ -182,33 +193,40 @@ def router(
             return _twiml(dial(number))
         if state is CallState.ENDED or not call_id:
             return _twiml(_HANG_UP)
+        if fields.get("AnsweredBy", "").startswith(_MACHINES):
+            return _twiml(_say(door.voicemail, calls.language))
         if state is CallState.UNKNOWN and calls.refusal:
-            return _twiml(f"<Response><Say>{escape(calls.refusal)}</Say><Hangup/></Response>")
+            return _twiml(_say(calls.refusal, calls.language))
+        ours = fields.get("Direction", "").startswith("outbound")
         # Of a call that was made from here, the URL says who speaks; it is signed.
-        agent = request.query_params.get("agent") or (agent_of(fields.get("To", "")) if agent_of else "")
-        parameters = proofs.parameters(call_id, Caller(agent, fields.get("From", "")))
+        agent = request.query_params.get("agent") or door.agent_of(fields.get("To", ""))
+        parameters = proofs.parameters(call_id, Caller(agent, fields.get("To" if ours else "From", "")))
         query = f"?{request.url.query}" if request.url.query else ""
         return _twiml(_connect(settings, request.url.path + query, parameters))
 
     @routes.post("/twilio/status", include_in_schema=False)
     async def status(request: Request) -> Response:
         fields = await form(request)
-        if fields is None:
-            return _forbidden(request.headers.get(SIGNATURE), "status")
-        event, error = fields.get("StreamEvent", ""), fields.get("StreamError")
-        level = logging.WARNING if error else logging.INFO
-        _log.log(level, "stream status", extra={"call": fields.get("CallSid"), "event": event, "error": error})
-        return Response(status_code=204)
+        if isinstance(fields, Response):
+            return fields
+        refusal = reports.take(fields)
+        return _refused(request, 400, refusal) if refusal else Response(status_code=204)
 
     @routes.websocket("/twilio/stream")
     async def stream(websocket: WebSocket) -> None:
         if not settings.validator.valid(settings.stream_url, dict(websocket.headers)):
-            await websocket.send_denial_response(_forbidden(websocket.headers.get(SIGNATURE), "stream"))
+            await websocket.send_denial_response(_forbidden(websocket))
             return
         await websocket.accept()
-        await calls.answer(WebSocketLeg(websocket, TwilioCodec()), proofs.caller, control)
+        await calls.answer(WebSocketLeg(websocket, TwilioCodec()), proofs.caller, door.control)
 
     return routes
+
+
+def _say(words: str, language: str) -> str:
+    """In Twilio's own voice, and then the end."""
+    said = f"<Say language={quoteattr(language)}>{escape(words)}</Say>" if words else ""
+    return f"<Response>{said}<Hangup/></Response>"
 
 
 def _connect(settings: TwilioSettings, path: str, parameters: Mapping[str, str]) -> str:
@@ -229,7 +247,11 @@ def _twiml(text: str) -> Response:
     return Response(f'<?xml version="1.0" encoding="UTF-8"?>{text}', media_type="application/xml")
 
 
-def _forbidden(signature: str | None, what: str) -> Response:
-    reason = "wrong signature" if signature else "no signature"
-    _log.warning("twilio request refused", extra={"request": what, "reason": reason})
-    return Response("X-Twilio-Signature is missing or wrong.", status_code=403, media_type="text/plain")
+def _forbidden(request: HTTPConnection) -> Response:
+    signed = request.headers.get(SIGNATURE)
+    return _refused(request, 403, "wrong signature" if signed else "no signature")
+
+
+def _refused(request: HTTPConnection, status: int, reason: str) -> Response:
+    _log.warning("twilio request refused", extra={"request": request.url.path, "reason": reason})
+    return Response(reason, status_code=status, media_type="text/plain")

@@ -39,7 +39,7 @@ class TwilioRest:
         """See ``CallControl``."""
         await _asked(self._twilio.calls(call_id).update_async(status="completed"))
 
-    async def call(self, **form: str) -> str:
+    async def call(self, **form: object) -> str:
         """Make a call; form: as ``twilio.rest`` names the fields. The call's id. Raises VoiceError."""
         return str((await _asked(self._twilio.calls.create_async(**form))).sid)
 

@@ -80,6 +80,6 @@ def answer(offer: Offer) -> tuple[Any, str]:
     return [{"action": "connect", "endpoint": [endpoint]}], "application/json"
 
 
-def hang_up(words: str) -> tuple[Any, str]:
-    """The NCCO that ends a call, after these words."""
-    return [{"action": "talk", "text": words}] if words else [], "application/json"
+def hang_up(words: str, language: str) -> tuple[Any, str]:
+    """The NCCO that ends a call, after these words in this language (BCP 47)."""
+    return [{"action": "talk", "text": words, "language": language}] if words else [], "application/json"

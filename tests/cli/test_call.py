@@ -35,7 +35,22 @@ async def test_twilio_is_asked_to_call_and_to_connect_the_call_here(api: RestApi
         "To": "+4915112345678",
         "From": "+4930123456",
         "Url": "https://voice.example.org/twilio/voice?agent=reception",
+        "MachineDetection": "Enable",
+        "StatusCallback": "https://voice.example.org/twilio/status",
+        "StatusCallbackEvent": ["initiated", "ringing", "answered", "completed"],
     }
+
+
+@pytest.mark.parametrize(
+    ("voicemail", "detect", "asked_for"),
+    [("Please call us back.", True, "DetectMessageEnd"), ("Please call us back.", False, None)],
+)
+async def test_a_machine_is_waited_for_only_if_it_is_to_be_told_something(
+    api: RestApi, voicemail: str, detect: bool, asked_for: str | None
+):
+    settings = load({**GIVEN, "twilio.api_url": api.url, "phone.voicemail": voicemail}).settings
+    await place(settings, "+4915112345678", detect=detect)
+    assert api.only().body.get("MachineDetection") == asked_for
 
 
 async def test_what_twilio_refuses_is_told(api: RestApi):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import shutil
 from collections.abc import Iterator
 
@@ -45,6 +46,7 @@ def switchboard(tmp_path_factory: pytest.TempPathFactory, twilio_api: RestApi) -
         KAMMERTON_TWILIO__ACCOUNT_SID="AC1",
         KAMMERTON_TWILIO__API_URL=twilio_api.url,
         KAMMERTON_PHONE__TRANSFERS="human=+49302",
+        KAMMERTON_PHONE__VOICEMAIL="Please call us back.",
         KAMMERTON_PHONE__PUBLIC_URL=PUBLIC,
         KAMMERTON_PHONE__GREETING=GREETING,
         KAMMERTON_LOG__PII="true",
@@ -145,12 +147,63 @@ async def test_a_caller_who_asks_for_a_human_is_told_and_handed_on(
     assert asked.user == f"AC1:{TOKEN}"
 
 
-async def test_what_twilio_reports_of_a_stream_is_logged(switchboard: Server):
-    form = {"CallSid": "CA5", "StreamEvent": "stream-error", "StreamError": "no answer to the handshake"}
-    headers = {"X-Twilio-Signature": sign(TOKEN, f"{PUBLIC}/twilio/status", form)}
-    async with httpx2.AsyncClient(base_url=switchboard.base_url) as client:
-        assert (await client.post("/twilio/status", data=form, headers=headers)).status_code == 204
-    assert any("stream-error" in line and "CA5" in line for line in switchboard.log)
+async def signed(server: Server, path: str, form: dict[str, str] | str) -> httpx2.Response:
+    """A request as Twilio makes it. form: a str is a body that is no form, which only its URL is signed of."""
+    headers = {"X-Twilio-Signature": sign(TOKEN, PUBLIC + path, {} if isinstance(form, str) else form)}
+    headers["content-type"] = "application/x-www-form-urlencoded"
+    async with httpx2.AsyncClient(base_url=server.base_url) as client:
+        if isinstance(form, str):
+            return await client.post(path, content=form, headers=headers)
+        return await client.post(path, data=form, headers=headers)
+
+
+async def test_what_twilio_reports_of_calls_and_streams_is_in_the_log_and_the_metrics(switchboard: Server):
+    over = {"CallSid": "CA5", "CallStatus": "completed", "CallDuration": "42", "SipResponseCode": "200"}
+    error = {"CallSid": "CA5", "StreamEvent": "stream-error", "StreamError": "no answer to the handshake"}
+    for report in (over, error):
+        assert (await signed(switchboard, "/twilio/status", report)).status_code == 204
+    entries = [json.loads(line) for line in list(switchboard.log) if '"CA5"' in line]
+    assert [(entry["report"], entry["level"], entry.get("seconds"), entry.get("error")) for entry in entries] == [
+        ("completed", "info", "42", None),
+        ("stream-error", "warning", None, "no answer to the handshake"),
+    ]
+    metrics = switchboard.get("/metrics")[1]
+    assert 'kammerton_carrier_reports_total{door="twilio",report="stream-error"} 1.0' in metrics
+
+
+@pytest.mark.parametrize(
+    ("form", "status", "reason"),
+    [
+        ({"CallStatus": "completed"}, 400, "no CallSid"),
+        ({"CallSid": "CA6", "CallStatus": "exploded"}, 400, "neither StreamEvent nor CallStatus"),
+        ("%%%", 400, "no form"),
+        ("CallSid=" + "x" * 70_000, 413, "longer than"),
+    ],
+)
+async def test_a_report_that_is_none_is_refused_with_a_logged_reason(
+    switchboard: Server, form: dict[str, str] | str, status: int, reason: str
+):
+    refused = await signed(switchboard, "/twilio/status", form)
+    assert (refused.status_code, reason in refused.text) == (status, True)
+    assert any(reason in line and "/twilio/status" in line for line in switchboard.log)
+
+
+async def test_a_replayed_report_is_refused(switchboard: Server):
+    report = {"CallSid": "CA7", "CallStatus": "ringing", "SequenceNumber": "1"}
+    answers = [await signed(switchboard, "/twilio/status", report) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [204, 400]
+    assert (await signed(switchboard, "/twilio/status", {**report, "SequenceNumber": "2"})).status_code == 204
+
+
+async def test_a_machine_that_answers_our_call_gets_a_message_and_a_person_gets_the_agent(switchboard: Server):
+    form = {"CallSid": "CA" + "5" * 32, "Direction": "outbound-api", "From": SALON, "To": "+49307", "AnsweredBy": ""}
+    for machine in ("machine_end_beep", "machine_start", "fax"):
+        answer = await signed(switchboard, "/twilio/voice", {**form, "AnsweredBy": machine})
+        said = '<Response><Say language="en-US">Please call us back.</Say><Hangup/></Response>'
+        assert answer.text.endswith(said)
+    for person in ("human", "unknown"):
+        answer = await signed(switchboard, "/twilio/voice", {**form, "AnsweredBy": person})
+        assert '<Parameter name="caller" value="+49307"/>' in answer.text
 
 
 async def test_a_call_that_has_ended_is_hung_up(account: TwilioAccount):

@@ -10,12 +10,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qs
 
 
 @dataclass(frozen=True)
 class Asked:
-    """One request. body: the fields of a form, or a JSON object. user: of basic authorisation, as ``name:password``."""
+    """One request. body: the fields of a form (a list where several have one name), or a JSON object.
+    user: of basic authorisation, as ``name:password``."""
 
     method: str
     path: str
@@ -44,6 +45,11 @@ class RestApi:
         return asked
 
 
+def _form(raw: str) -> dict[str, Any]:
+    fields = parse_qs(raw, keep_blank_values=True)
+    return {name: values if len(values) > 1 else values[0] for name, values in fields.items()}
+
+
 @contextmanager
 def rest_api() -> Iterator[RestApi]:
     """It runs in a thread of its own."""
@@ -54,7 +60,7 @@ def rest_api() -> Iterator[RestApi]:
         def _answer(self) -> None:
             raw = self.rfile.read(int(self.headers.get("content-length", 0))).decode()
             kind = self.headers.get("content-type", "")
-            body = json.loads(raw) if "json" in kind else dict(parse_qsl(raw, keep_blank_values=True))
+            body = json.loads(raw) if "json" in kind else _form(raw)
             headers = {name.lower(): value for name, value in self.headers.items()}
             api.asked.append(Asked(self.command, self.path, body, headers))
             api.news.set()

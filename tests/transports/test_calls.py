@@ -65,6 +65,8 @@ class _Counts:
     def session_refused(self, door: str) -> None:
         self.refused += 1
 
+    def carrier_reported(self, door: str, report: str) -> None: ...
+
 
 class House:
     """All calls of one server."""

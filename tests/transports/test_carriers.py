@@ -182,10 +182,12 @@ def test_what_carriers_are_told_leads_back_here():
 
 
 def test_a_busy_house_says_so_and_hangs_up():
-    assert vonage.hang_up("All lines are busy.")[0] == [{"action": "talk", "text": "All lines are busy."}]
-    for body, _ in (plivo.hang_up("Busy & closed."), telnyx.hang_up("Busy & closed.")):
+    assert vonage.hang_up("All lines are busy.", "en-US")[0] == [
+        {"action": "talk", "text": "All lines are busy.", "language": "en-US"}
+    ]
+    for body, _ in (plivo.hang_up("Busy & closed.", "de-DE"), telnyx.hang_up("Busy & closed.", "de-DE")):
         (spoken, hang_up) = ElementTree.fromstring(body)
-        assert (spoken.text, hang_up.tag) == ("Busy & closed.", "Hangup")
+        assert (spoken.text, spoken.get("language"), hang_up.tag) == ("Busy & closed.", "de-DE", "Hangup")
 
 
 def test_asterisk_is_told_to_speak_json():
