@@ -49,7 +49,7 @@ class Hosted:
             url, dialect = _MAKERS[permit.provider](settings.cloud)
             _check(permit, url)
             # Spare connections are for whom all calls go to; a fallback dials when it is needed, and not before.
-            pool = Pool(_dial(_egress(permit)), spares=int(permit.purpose == "primary"))
+            pool = Pool(dialling(_egress(permit)), spares=int(permit.purpose == "primary"))
             provider = Provider(permit, dialect, pool)
             if permit.purpose == "fallback":
                 self.fallbacks.append(provider)
@@ -82,7 +82,9 @@ def _egress(permit: Permit) -> Egress:
         raise SettingsError(f"{_SETTING}: {error}") from None
 
 
-def _dial(egress: Egress) -> Dial:
+def dialling(egress: Egress) -> Dial:
+    """Connects by WebSocket as far as ``egress`` lets it."""
+
     async def dial(url: str, headers: Mapping[str, str]) -> Socket:
         try:
             return await egress.websocket(url, headers)

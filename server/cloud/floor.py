@@ -37,6 +37,9 @@ class Floor:
                 self.due = config.turn_detection is not None and config.turn_detection.create_response
             case e.AudioCleared():
                 self.speaking = False
+            case e.TranscriptionCompleted() if not event.transcript.strip():
+                # Nobody has said anything: nobody answers.
+                self.due = False
             case e.ResponseCreated():
                 self.due = False
                 self.guarded = event.response.id if protected else ""

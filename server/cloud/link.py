@@ -19,6 +19,9 @@ _ROOM = 256
 """Frames that may wait before the caller's audio has to."""
 _MOST = 4096
 """Frames that may wait at all: commands do not."""
+_STALLED_S = 10.0
+"""A provider that takes nothing for so long is gone. The library's own pings would wait for it, too."""
+_GOODBYE_S = 2.0
 ABNORMAL = 1006
 """Close code of a connection that just broke (RFC 6455 section 7.1.5)."""
 
@@ -38,6 +41,8 @@ class Socket(Protocol):
     async def send(self, message: Frame) -> None: ...
     async def recv(self) -> Frame: ...
     async def close(self) -> None: ...
+    @property
+    def transport(self) -> asyncio.WriteTransport: ...
     @property
     def close_code(self) -> int | None: ...
     @property
@@ -71,9 +76,10 @@ Deliver = Callable[[Incoming | Lost], Awaitable[None]]
 class Link:
     """One connection in use. What comes is delivered in order, ``Lost`` last."""
 
-    def __init__(self, socket: Socket, deliver: Deliver) -> None:
+    def __init__(self, socket: Socket, deliver: Deliver, stalled_s: float = _STALLED_S) -> None:
         self._socket = socket
         self._deliver = deliver
+        self._stalled_s = stalled_s
         self._waiting: deque[Frame] = deque()
         self._news = asyncio.Event()
         self._room = asyncio.Event()
@@ -90,6 +96,7 @@ class Link:
         if len(self._waiting) >= _ROOM:
             self._room.clear()
         if len(self._waiting) > _MOST:
+            self._socket.transport.abort()
             self._give_up()
 
     async def room(self) -> None:
@@ -102,8 +109,7 @@ class Link:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        with suppress(Exception):
-            await self._socket.close()
+        await _shut(self._socket)
 
     def _give_up(self) -> None:
         self._broken = True
@@ -117,7 +123,8 @@ class Link:
                 await self._news.wait()
                 self._news.clear()
                 while self._waiting:
-                    await self._socket.send(self._waiting[0])
+                    async with asyncio.timeout(self._stalled_s):
+                        await self._socket.send(self._waiting[0])
                     if self._waiting:
                         self._waiting.popleft()
                     if len(self._waiting) < _ROOM:
@@ -125,8 +132,7 @@ class Link:
         except Exception as error:
             _log.debug("nothing more can be sent", extra={"reason": type(error).__name__})
         self._give_up()
-        with suppress(Exception):
-            await self._socket.close()
+        await _shut(self._socket)
 
     async def _read(self) -> None:
         try:
@@ -199,11 +205,15 @@ class Pool:
             self._let_go(entry[2])
 
     def _let_go(self, socket: Socket) -> None:
-        task = asyncio.create_task(_closed(socket))
+        task = asyncio.create_task(_shut(socket))
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
 
 
-async def _closed(socket: Socket) -> None:
+async def _shut(socket: Socket) -> None:
+    """Say goodbye, but wait for no answer for long."""
     with suppress(Exception):
-        await socket.close()
+        async with asyncio.timeout(_GOODBYE_S):
+            await socket.close()
+    if socket.close_code is None:
+        socket.transport.abort()

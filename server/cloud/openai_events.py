@@ -44,6 +44,9 @@ class Reader:
                 _log.info("unknown provider event", extra={"type": str(kind)[:64]})
             return None
         try:
+            for name in ("item_id", "response_id", "delta"):
+                if not isinstance(event.get(name, ""), str):
+                    raise TypeError(f"{name} is no string")
             return reader(self, event)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             _log.warning("bad provider event", extra={"type": kind, "reason": type(error).__name__})

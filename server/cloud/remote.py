@@ -330,7 +330,7 @@ class RemoteRunner:
     @property
     def _quiet(self) -> bool:
         """Whether a new connection would lose nothing."""
-        waiting = self._tools.running or self._commands.waiting or self._mirror.wordless
+        waiting = self._tools.running or self._commands.waiting or self._mirror.wordless or self._floor.due
         manual = self._config.turn_detection is None and self._heard.pieces()
         return not (waiting or manual)
 

@@ -12,6 +12,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 KEY = "sk-of-the-operator-only"
+TOKEN = "an auth token of nobody's account"
+PUBLIC = "https://voice.example.org/phones"
 
 
 def sent_to(url: str, provider: str = "openai", **own: object) -> dict[str, str]:
