@@ -27,6 +27,7 @@ from benchmarks.peer import Peer
 from benchmarks.process import busy_cores
 from benchmarks.recording import speak
 from benchmarks.scenario import Scenario, Utterance
+from benchmarks.search import most_that
 from benchmarks.speech import QUESTIONS
 
 _console = Console()
@@ -43,7 +44,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     peer.add_arguments(parser)
     parser.add_argument("--limit-ms", type=float, default=800, help="for the p95 of voice to voice beyond the hold")
     parser.add_argument("--start", type=int, default=1, help="callers of the first level")
-    parser.add_argument("--step", type=int, default=0, help="more callers each level; default: half as many again")
+    parser.add_argument(
+        "--step", type=int, default=0, help="so many more each time; default: half as many, then in between"
+    )
     parser.add_argument("--most", type=int, default=512, help="stop here")
     parser.add_argument("--turns", type=int, default=4, help="questions of each caller and level")
     parser.add_argument("--condition", choices=results.CONDITIONS, default="clean")
@@ -52,6 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: argparse.Namespace) -> int:
     """0, or 1 when not even the first level was held. Raises UsageError."""
+    arguments.set.insert(0, f"KAMMERTON_SERVER__MAX_SESSIONS={arguments.most}")
     with peer.peer(arguments) as server:
         found = run.begin(arguments.out.stem if arguments.out else "density", server, [])
         found.density = asyncio.run(ramp(server, arguments))
@@ -64,20 +68,23 @@ def main(arguments: argparse.Namespace) -> int:
 
 
 async def ramp(server: Peer, arguments: argparse.Namespace) -> results.Density:
-    """Levels from ``start`` on until one is not held."""
+    """Levels from ``start`` on, in the order in which they were tried."""
     questions = all_questions()
     density = results.Density(arguments.limit_ms, 0, "")
-    callers = arguments.start
-    while callers <= arguments.most:
+
+    async def held(callers: int) -> bool:
         level = await measure(server, questions, callers, arguments)
         density.levels.append(level)
         _status.print(summary.level_row(level), markup=False, highlight=False, soft_wrap=True)
-        if not level.held:
-            density.bound = f"With {callers} it was over: {level.bound}."
-            break
-        density.most = callers
-        callers += arguments.step or max(1, callers // 2)
-    density.bound = density.bound or f"Nothing was at its end; --most {arguments.most} was."
+        return level.held
+
+    density.most = await most_that(held, arguments.start, arguments.most, arguments.step)
+    over = [level for level in density.levels if not level.held]
+    if over:
+        first = min(over, key=lambda level: level.callers)
+        density.bound = f"With {first.callers}: {first.bound}."
+    else:
+        density.bound = f"Nothing was at its end: --most {arguments.most} was."
     return density
 
 

@@ -14,9 +14,9 @@ import time
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from rich.console import Console
 
+from benchmarks import noises
 from benchmarks.client import Caller, call
 from benchmarks.process import Server, machine, serve
 from benchmarks.speech import RATE, Question, speak
@@ -74,9 +74,9 @@ def sounds() -> list[Sound]:
     made = [_sound("backchannel", speak(text, voice), meant=False) for voice, text in BACKCHANNELS]
     made += [_sound("interruption", speak(text, voice), meant=True) for voice, text in INTERRUPTIONS]
     for seed in range(4):
-        made.append(_sound("cough", _recording("cough", _cough(seed)), meant=False))
-        made.append(_sound("click", _recording("click", _clicks(seed)), meant=False))
-        made.append(_sound("noise", _recording("noise", _rush(seed)), meant=False))
+        made.append(_sound("cough", _recording("cough", seed), meant=False))
+        made.append(_sound("click", _recording("click", seed), meant=False))
+        made.append(_sound("noise", _recording("noise", seed), meant=False))
     made += [
         _sound("laughter", speak(text, voice), meant=False) for voice, text in (("en-us", "ha ha ha"), ("de", "haha"))
     ]
@@ -88,48 +88,9 @@ def _sound(kind: str, recording: Question, *, meant: bool) -> Sound:
     return Sound(kind, recording, int(loud[0]), meant)
 
 
-def _recording(text: str, wave: NDArray[np.float64]) -> Question:
-    pcm = (wave / np.abs(wave).max() * 12_000).astype(np.int16)
-    return Question(text, pcm, len(pcm))
-
-
-def _rush(seed: int, seconds: float = 1.5) -> NDArray[np.float64]:
-    """Wind or traffic: noise that falls with frequency and swells."""
-    chance = np.random.default_rng(seed)
-    spectrum = np.fft.rfft(chance.standard_normal(int(seconds * RATE)))
-    spectrum[1:] /= np.sqrt(np.arange(1, len(spectrum)))
-    wave = np.fft.irfft(spectrum, int(seconds * RATE))
-    return wave * (1.2 + np.sin(np.linspace(0, 6, len(wave))))
-
-
-def _cough(seed: int) -> NDArray[np.float64]:
-    """Two or three bursts of throaty noise, each with a hard beginning and a voiced tail."""
-    chance = np.random.default_rng(100 + seed)
-    bursts = []
-    for _ in range(2 + seed % 2):
-        length = int(RATE * chance.uniform(0.18, 0.32))
-        moments = np.arange(length) / RATE
-        breath = _band(chance.standard_normal(length), 300, 3500) * np.exp(-moments * 12)
-        voice = np.sign(np.sin(2 * np.pi * chance.uniform(110, 190) * moments)) * np.exp(-((moments - 0.12) ** 2) * 400)
-        bursts += [breath + 0.3 * _band(voice, 100, 1500), np.zeros(int(RATE * 0.12))]
-    return np.concatenate(bursts)
-
-
-def _clicks(seed: int) -> NDArray[np.float64]:
-    """Keys of a keyboard."""
-    chance = np.random.default_rng(200 + seed)
-    wave = np.zeros(RATE)
-    for at in chance.integers(0, RATE - 500, 8):
-        wave[at : at + 240] += chance.standard_normal(240) * np.exp(-np.arange(240) / 40)
-    return wave
-
-
-def _band(wave: NDArray[np.float64], low: float, high: float) -> NDArray[np.float64]:
-    spectrum = np.fft.rfft(wave)
-    pitches = np.fft.rfftfreq(len(wave), 1 / RATE)
-    spectrum[(pitches < low) | (pitches > high)] = 0
-    shaped = np.fft.irfft(spectrum, len(wave))
-    return np.asarray(shaped / np.abs(shaped).max())
+def _recording(kind: str, seed: int) -> Question:
+    pcm = noises.make(kind, seed)
+    return Question(kind, pcm, len(pcm))
 
 
 async def stopped_after(server: Server, sound: Sound) -> float | None:

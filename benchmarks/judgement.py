@@ -83,7 +83,7 @@ def _judge_hearing(turn: results.Turn, conversation: Conversation, window: _Wind
     log, spoken = conversation.line.log, window.spoken
     heard = [fact for at, fact in log.heard if window.holds(at)]
     turn.transcript = "".join(f"{fact.text} " if fact.final else fact.text for fact in heard).strip()
-    if turn.reference and heard:
+    if turn.wants_answer and heard:
         turn.word_errors, turn.words = word_errors(turn.reference, turn.transcript)
     ends = [at for at in log.turn_ends if spoken.onset < at < spoken.end]
     begun = conversation.line.answers_between(spoken.onset, spoken.end)

@@ -30,7 +30,8 @@ def markdown(results: Results) -> str:
     ]
     if results.turns:
         lines += ["", *_turn_table(results)]
-    lines += ["", *_notes(results)]
+        lines += ["", *_findings(results)]
+    lines += ["", *results.notes] if results.notes else []
     if results.density is not None:
         lines += ["", *density_table(results.density)]
     return "\n".join(lines).rstrip()
@@ -71,7 +72,7 @@ def _row(results: Results, scenario: str, condition: str, turns: list[Turn]) -> 
     return f"| {' | '.join(cells)} |"
 
 
-def _notes(results: Results) -> list[str]:
+def _findings(results: Results) -> list[str]:
     lines = []
     found = [turn.interruption for turn in results.turns if turn.interruption is not None]
     if found:
@@ -97,7 +98,7 @@ def _notes(results: Results) -> list[str]:
     own = [call.gpu_cost for call in results.calls if call.gpu_cost is not None]
     if own:
         lines.append(f"Own GPU, a call alone on it: {sum(own) / len(own):.4f} a call.")
-    return lines + results.notes
+    return lines
 
 
 HEAD = (

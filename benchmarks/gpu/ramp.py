@@ -9,6 +9,7 @@ import numpy as np
 from benchmarks.engines.cost import row, shown, table
 from benchmarks.engines.simulated import Engines, Turns, load
 from benchmarks.process import busy_cores
+from benchmarks.search import most_that
 from models.base import Pcm16
 
 _HEAD = ("callers", "turns", "failed", "transcript p50 / p95", "first token", "first clause", "first sound")
@@ -22,23 +23,17 @@ def late(turns: Turns) -> float:
 
 
 async def ramp(engines: Engines, speech: Pcm16, *, start: int, most: int, limit_ms: float, seconds: float) -> int:
-    """The most callers, within an eighth, for whom the 95th percentile stays within the limit; 0 if ``start`` do not.
-
-    Half as many again each time until it is passed, then in between.
-    """
+    """The most callers, within an eighth, for whom the 95th percentile keeps the limit; 0 if ``start`` do not."""
     table(*_HEAD, *_MORE)
-    good, bad, callers = 0, most + 1, min(start, most)
-    while callers > good and bad - good > max(1, good // 8):
+
+    async def in_time(callers: int) -> bool:
         before = busy_cores()
         turns = await load(engines, callers, seconds, speech)
         worked, possible = (now - then for now, then in zip(busy_cores(), before, strict=True))
         _show(callers, turns, worked / max(possible, 0.01))
-        if late(turns) <= limit_ms:
-            good = callers
-        else:
-            bad = callers
-        callers = min(good * 3 // 2 + 1, most) if bad > most else (good + bad) // 2
-    return good
+        return late(turns) <= limit_ms
+
+    return await most_that(in_time, start, most)
 
 
 def _show(callers: int, turns: Turns, busy: float) -> None:
