@@ -1,4 +1,4 @@
-"""`python -m benchmarks run | density`: a Realtime server measured from outside. `--help` of each says more."""
+"""`python -m benchmarks run | density | report`: a Realtime server measured from outside. `--help` tells more."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from rich.console import Console
 from benchmarks import density, run
 from benchmarks.peer import UsageError
 from benchmarks.prices import PriceError
+from benchmarks.report import command as report
 from benchmarks.results import ResultError
 from benchmarks.scenario import ScenarioError
 
-COMMANDS: dict[str, ModuleType] = {"run": run, "density": density}
+COMMANDS: dict[str, ModuleType] = {"run": run, "density": density, "report": report}
 """Each has ``add_arguments(parser)`` and ``main(arguments)``, which gives the exit code."""
 
 

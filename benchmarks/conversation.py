@@ -17,6 +17,7 @@ _PATIENCE_S = 30.0
 _SETTLE_S = 1.5
 """After a sound that wants no answer: long enough for one to begin all the same."""
 _TRANSCRIPT_S = 2.0
+_USAGE_S = 1.0
 
 
 @dataclass(slots=True)
@@ -68,6 +69,7 @@ class Conversation:
                 await self._turn(number, over_next)
                 self.on_turn()
             await self._quiet(0.0)
+            await self._counted()
         except LineError as error:
             self.broken = str(error)
         except TimeoutError:
@@ -181,6 +183,14 @@ class Conversation:
             if until <= self.line.clock():
                 return
             await self._sleep_until(until)
+
+    async def _counted(self) -> None:
+        """Until the last answer's tokens are told, which may come when it has been played; some servers never do."""
+        answers = list(self.line.answers.values())
+        try:
+            await self.line.until(lambda: not answers or answers[-1].tokens is not None, _USAGE_S)
+        except TimeoutError:
+            return
 
     async def _give_results(self, asked: list[Asked]) -> None:
         mine = [(each, self.scenario.result(each.name)) for each in asked if each.by_client]

@@ -28,6 +28,7 @@ from benchmarks.dialects.base import (
     Setup,
     Sound,
     Target,
+    TurnEnded,
     Words,
 )
 from benchmarks.results import Tokens
@@ -103,6 +104,9 @@ class Gemini:
         facts: list[Fact] = []
         if "setupComplete" in message:
             facts.append(self._ready)
+        activity = message.get("voiceActivity", {})
+        if activity.get("voiceActivityType") == "ACTIVITY_END":
+            facts.append(TurnEnded(_ms(activity.get("audioOffset"))))
         if "serverContent" in message:
             facts += self._content(message["serverContent"])
         if "toolCall" in message:
@@ -144,6 +148,11 @@ class Gemini:
     def _end(self, *, cancelled: bool = False, tokens: Tokens | None = None) -> list[Fact]:
         self._speaking = False
         return [AnswerEnded(self._answer, cancelled, tokens)]
+
+
+def _ms(offset: str | None) -> float | None:
+    """Of a duration as JSON writes it, "1.25s"."""
+    return None if offset is None else float(offset.removesuffix("s")) * 1000
 
 
 def _declared(tool: dict[str, Any]) -> dict[str, Any]:

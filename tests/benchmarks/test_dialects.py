@@ -140,6 +140,8 @@ def test_gemini_in_binary_frames_has_answers_that_are_counted() -> None:
              "responseTokensDetails": [{"modality": "AUDIO", "tokenCount": 30}], "thoughtsTokenCount": 4}  # fmt: skip
     facts = hear(
         dialect,
+        {"voiceActivity": {"voiceActivityType": "ACTIVITY_START", "audioOffset": "0.2s"}},
+        {"voiceActivity": {"voiceActivityType": "ACTIVITY_END", "audioOffset": "1.25s"}},
         {"serverContent": {"inputTranscription": {"text": "Hel"}}},
         {"serverContent": {"modelTurn": {"parts": [part]}, "outputTranscription": {"text": "Hi."}}},
         {"serverContent": {"generationComplete": True}},
@@ -150,12 +152,13 @@ def test_gemini_in_binary_frames_has_answers_that_are_counted() -> None:
         {"serverContent": {"turnComplete": True}},
     )
     assert kinds(facts) == [
-        *("Heard", "AnswerBegan", "Sound", "Words", "AnswerEnded", "AnswerEnded"),
+        *("TurnEnded", "Heard", "AnswerBegan", "Sound", "Words", "AnswerEnded", "AnswerEnded"),
         *("AnswerBegan", "Asked", "AnswerEnded"),
         *("AnswerBegan", "Sound", "Flush", "AnswerEnded"),
     ]
-    assert facts[5] == AnswerEnded("answer_1", tokens=Tokens(input_audio=50, output_text=4, output_audio=30))
-    assert facts[7].arguments == {"day": "friday"}
+    assert facts[6] == AnswerEnded("answer_1", tokens=Tokens(input_audio=50, output_text=4, output_audio=30))
+    assert facts[0] == TurnEnded(1250)
+    assert facts[8].arguments == {"day": "friday"}
     assert facts[-1] == AnswerEnded("answer_3", cancelled=True)
 
 

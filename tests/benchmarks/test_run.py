@@ -8,7 +8,14 @@ from pathlib import Path
 import pytest
 
 from benchmarks import __main__ as command
+from benchmarks import results, scenario
+from benchmarks.dialects import DIALECTS
+from benchmarks.dialects.base import Setup, Target
+from benchmarks.peer import Peer
 from benchmarks.results import read
+from benchmarks.run import one_call
+from tests.cloud.gemini_server import KEY, GeminiServer
+from tests.cloud.gemini_turns import Call, Scene
 from tests.server_process import start, stop
 
 SCENARIO = """
@@ -25,6 +32,11 @@ say = "What time do you open on Friday?"
 pause_s = 0
 expect = [{{ name = "get_opening_hours", arguments = {{ day = "friday" }} }}]
 """
+OVER = """
+[[turns]]
+say = "Stop please."
+over_s = 0.6
+"""
 TOOLS = Path(__file__).parents[2] / "models" / "bundled" / "llm" / "tiny" / "tools.json"
 
 
@@ -36,13 +48,13 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
 def test_a_run_measures_the_real_server_and_writes_what_it_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    scenario, out = tmp_path / "hours.toml", tmp_path / "results" / "ours.json"
-    scenario.write_text(SCENARIO.format(tools=TOOLS))
+    path, out = tmp_path / "hours.toml", tmp_path / "results" / "ours.json"
+    path.write_text(SCENARIO.format(tools=TOOLS))
     server = start()
     try:
         url = f"{server.base_url.replace('http', 'ws')}/v1/realtime?model=x"
         arguments = ["run", "--url", url, "--hold-ms", "300", "--pid", str(server.process.pid)]
-        assert run(monkeypatch, *arguments, "--scenarios", str(scenario), "--out", str(out)) == 0
+        assert run(monkeypatch, *arguments, "--scenarios", str(path), "--out", str(out)) == 0
     finally:
         assert stop(server) == 0
     found = read(out)
@@ -66,6 +78,36 @@ def test_a_run_measures_the_real_server_and_writes_what_it_found(
     printed = capsys.readouterr().out
     assert "server_vad 300 ms, hold 300 ms" in printed
     assert "| hours | clean | 1 | 0 |" in printed
+
+
+async def test_the_same_scenario_is_played_to_gemini_live(tmp_path: Path) -> None:
+    """A stand-in made from what is known of it, in binary frames: a tool, and words over its answer."""
+    path = tmp_path / "hours.toml"
+    path.write_text(SCENARIO.format(tools=TOOLS) + OVER)
+    opening = Call("get_opening_hours", {"day": "friday"})
+    told = "We open at {open} in the morning, and on all other days of the week at eight."
+    scenes = [Scene(told, "What time do you open on Friday?", (opening,)), Scene("Goodbye.", "Stop please.")]
+    async with GeminiServer(scenes) as server:
+        record = results.Server("gemini", "gemini", server.url)
+        target = Target(server.url, KEY, "gemini-3.8-live")
+        peer = Peer(target, DIALECTS["gemini"], record, None, Setup(hold_ms=300))
+        turns, call = await one_call(peer, scenario.read(path), "phone", 0)
+    asked, over = turns
+    assert not asked.errors + over.errors + call.errors
+    assert (record.hold_ms, record.vad) == (300, "automatic 300 ms")
+    assert asked.tools is not None
+    assert asked.tools.whole
+    assert asked.answer.startswith("We open at 09:00")
+    assert asked.transcript == "What time do you open on Friday?"
+    assert asked.voice_to_voice_ms is not None
+    assert asked.voice_to_voice_ms > 200
+    assert over.interruption is not None
+    assert over.interruption.stopped
+    assert over.interruption.stop_ms is not None
+    assert over.interruption.answer_heard_s < over.interruption.answer_s
+    assert over.answer == "Goodbye."
+    assert call.tokens is not None
+    assert call.tokens.input_text == 80
 
 
 @pytest.mark.parametrize(
