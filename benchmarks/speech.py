@@ -37,10 +37,10 @@ class Question:
     end: int
 
 
-def speak(text: str, voice: str) -> Question:
-    """Let espeak-ng say it. Raises CalledProcessError when it cannot."""
+def speak(text: str, voice: str, speed: int = 155) -> Question:
+    """Let espeak-ng say it, at so many words a minute. Raises CalledProcessError when it cannot."""
     made = subprocess.run(
-        ["espeak-ng", "-v", voice, "-s", "155", "--stdout", text], check=True, capture_output=True
+        ["espeak-ng", "-v", voice, "-s", str(speed), "--stdout", text], check=True, capture_output=True
     ).stdout
     with wave.open(io.BytesIO(made)) as source:
         rate = source.getframerate()

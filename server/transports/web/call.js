@@ -39,6 +39,8 @@ export class Call {
   reset() {
     this.connection = null;
     this.conversation = null;
+    /** Who answers this call, "" for no agent. */
+    this.agent = "";
     this.microphone = null;
     this.speaker = null;
     this.clock = new InputClock();
@@ -82,7 +84,9 @@ export class Call {
     ]);
     const failed = opened.find(({ status }) => status === "rejected");
     if (failed) throw failed.reason;
+    this.agent = this.settings.agent;
     this.conversation = new Conversation({
+      agent: this.agent,
       log: this.log,
       settings: this.settings,
       speaker: this.speaker,
@@ -93,6 +97,7 @@ export class Call {
     });
     this.connection = await connect(
       this.settings.secret,
+      this.agent,
       (event) => this.conversation?.receive(event),
       (reason) => this.lost(reason),
     );
@@ -118,7 +123,8 @@ export class Call {
 
   /** The settings have changed. */
   update() {
-    const wanted = this.settings.session({ spoken: this.speaker !== null, voice: !this.conversation?.spoke });
+    const { agent, conversation } = this;
+    const wanted = this.settings.session({ spoken: this.speaker !== null, voice: !conversation?.spoke, agent });
     this.connection?.send({ type: "session.update", session: wanted });
   }
 

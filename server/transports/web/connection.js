@@ -27,12 +27,13 @@ async function clientSecret() {
 }
 
 /**
- * Open a session and wait for session.created. given: a client secret, "" to ask the server for one.
+ * Open a session and wait for session.created. given: a client secret, "" to ask the server for one. agent: who answers.
  * onEvent(event): each server event from then on. onClose(reason): it ended, and not by close(). Throws ConnectionError.
  */
-export async function connect(given, onEvent, onClose) {
+export async function connect(given, agent, onEvent, onClose) {
   const secret = given || (await clientSecret());
   const url = new URL("v1/realtime?model=kammerton", document.baseURI);
+  if (agent) url.searchParams.set("agent", agent);
   url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
   const socket = new WebSocket(url, ["realtime", ...(secret ? [`openai-insecure-api-key.${secret}`] : [])]);
   await created(socket, onEvent);

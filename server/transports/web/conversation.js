@@ -13,7 +13,7 @@ const NO_RESULT = JSON.stringify({ error: "no result is set for this tool" });
 
 export class Conversation {
   /**
-   * parts: log and settings; send(event); speaker, null where answers cannot be played; clock.at(ms), the time at which
+   * parts: log and settings; agent, who answers, "" for none; send(event); speaker, null where answers cannot be played; clock.at(ms), the time at which
    * this millisecond of input was captured; onChange(); onFault(message).
    */
   constructor(parts) {
@@ -112,7 +112,7 @@ export class Conversation {
     const turn = this.answers.get(item)?.turn;
     if (!turn) return;
     turn.times.heard ??= at;
-    turn.view.timeline(turn.times);
+    this.chart(turn);
   }
 
   // ---------------------------------------------------------------------------------------------- turns
@@ -120,6 +120,16 @@ export class Conversation {
   begin(how, times) {
     const view = this.log.turn(how);
     return { view, times, line: view.caller(), manual: false, waiting: false, text: "" };
+  }
+
+  /** A turn that nobody has asked for. */
+  greeting() {
+    return { view: this.log.turn("greeting"), times: new TurnTimes(), line: null, manual: false, waiting: false };
+  }
+
+  /** Where the time went. Nobody has waited for a greeting. */
+  chart(turn) {
+    if (turn.line) turn.view.timeline(turn.times);
   }
 
   /** The next response is this turn's. */
@@ -189,9 +199,16 @@ export class Conversation {
       turn.view.fault("The answer was cut off: it was longer than the server allows.");
     }
     turn.times.done(response.id, response.kammerton?.timings_ms);
-    turn.view.timeline(turn.times);
+    this.chart(turn);
     const calls = response.output.filter((item) => item.type === "function_call");
-    if (response.status === "completed" && calls.length > 0) this.runTools(turn, calls);
+    if (response.status !== "completed" || calls.length === 0) return;
+    if (this.agent) turn.waiting = true;
+    else this.runTools(turn, calls);
+  }
+
+  /** The server has run a tool of the agent's. */
+  told({ call_id: id, output }) {
+    if (this.agent) this.cards.get(id)?.result(output, true);
   }
 
   /** Tools answer what the settings say; then the model is asked to go on. */
@@ -235,12 +252,13 @@ const EVENTS = {
   [`${TRANSCRIPTION}.failed`]: (call, { item_id: id, error }) =>
     call.turns.get(id)?.view.fault(`Your words were not understood: ${error.message}`),
   "response.created": (call, { response }) => {
-    const turn = call.asked ?? call.begin("spoken", new TurnTimes());
+    const turn = call.asked ?? call.greeting();
     turn.waiting = false;
     turn.times.created(response.id, performance.now());
     call.responses.set(response.id, turn);
     call.active = response.id;
   },
+  "conversation.item.added": (call, { item }) => item.type === "function_call_output" && call.told(item),
   "response.output_item.added": (call, event) => call.added(event),
   "response.output_item.done": (call, { item }) => call.answers.get(item.id)?.finish(),
   "response.output_audio.delta": (call, event) => call.audio(event),

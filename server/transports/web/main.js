@@ -143,4 +143,4 @@ addEventListener("pagehide", () => call.hangUp());
 WIDE.addEventListener("change", () => panel(WIDE.matches));
 panel(WIDE.matches);
 show();
-settings.offerVoices();
+settings.offer();

@@ -4,6 +4,9 @@ import { byId, element } from "./dom.js";
 
 const STORE = "kammerton.settings";
 const SECRET = "ek_";
+const OWNER = "kammerton";
+/** Settings of a call that no agent answers. */
+const OURS = ["instructions", "offer", "tools", "results"];
 
 const DEMO_TOOLS = [
   {
@@ -34,14 +37,18 @@ export class Settings {
     this.initial = this.values();
     this.restore();
     this.takeSecret();
+    /** The agent that the page's address names, until another one is chosen. */
+    this.called = new URLSearchParams(location.search).get("agent") ?? "";
     this.check();
     this.form.addEventListener("submit", (event) => event.preventDefault());
     this.form.addEventListener("input", () => this.check());
-    this.form.addEventListener("change", () => {
+    this.form.addEventListener("change", ({ target }) => {
+      if (target === this.fields.agent) this.called = "";
       this.save();
       if (this.check()) onChange();
     });
     byId("reset").addEventListener("click", () => {
+      this.called = "";
       this.fill(this.initial);
       this.save();
       if (this.check()) onChange();
@@ -67,7 +74,28 @@ export class Settings {
     return this.fields.shortcuts.checked;
   }
 
-  /** Offer the server's voices, and the languages that they speak. */
+  /** The agent that answers the next call, "" for none. */
+  get agent() {
+    return this.fields.agent.value;
+  }
+
+  /** Offer what the server has: voices, the languages that they speak, agents. */
+  async offer() {
+    await Promise.all([this.offerVoices(), this.offerAgents()]);
+    this.restore();
+    this.check();
+  }
+
+  /** An agent is a model that is the server's own. Where models are listed for keys only, the address may name one. */
+  async offerAgents() {
+    const answer = await fetch("v1/models").catch(() => null);
+    const models = answer?.ok ? (await answer.json()).data : [];
+    const names = models.filter(({ owned_by: owner, id }) => owner === OWNER && id !== OWNER).map(({ id }) => id);
+    if (this.called && !names.includes(this.called)) names.push(this.called);
+    for (const name of names) this.fields.agent.append(element("option", { value: name }, name));
+    byId("agent-row").hidden = names.length === 0;
+  }
+
   async offerVoices() {
     const answer = await fetch("voices").catch(() => null);
     if (!answer?.ok) return;
@@ -79,15 +107,16 @@ export class Settings {
     for (const language of new Set(voices.map((voice) => voice.language))) {
       this.fields.language.append(element("option", { value: language }, names.of(language)));
     }
-    this.restore();
-    this.check();
   }
 
-  /** The session object of session.update. spoken: whether answers are spoken; voice: whether it may still be set. */
-  session({ spoken, voice }) {
+  /**
+   * The session object of session.update. spoken: whether answers are spoken; voice: whether it may still be set;
+   * agent: who answers this call.
+   */
+  session({ spoken, voice, agent }) {
     const { fields } = this;
     const output = voice && fields.voice.value ? { voice: fields.voice.value } : {};
-    const instructions = fields.instructions.value.trim();
+    const instructions = agent ? "" : fields.instructions.value.trim();
     return {
       type: "realtime",
       output_modalities: [spoken ? "audio" : "text"],
@@ -98,7 +127,7 @@ export class Settings {
         },
         output,
       },
-      tools: fields.offer.checked ? this.tools : [],
+      tools: fields.offer.checked && !agent ? this.tools : [],
       ...(instructions ? { instructions } : {}),
     };
   }
@@ -120,6 +149,7 @@ export class Settings {
     const { detection, silence, tools, results, secret } = this.fields;
     const fit = secret.value.trim() === this.secret;
     this.mark(secret, "secret", fit ? "" : "Client secrets begin with ek_. A lasting key does not belong in a browser.");
+    for (const name of OURS) this.fields[name].disabled = this.agent !== "";
     byId("silence-row").hidden = detection.value !== "server_vad";
     byId("eagerness-row").hidden = detection.value !== "semantic_vad";
     byId("silence-value").textContent = `${silence.value} ms`;
@@ -186,5 +216,6 @@ export class Settings {
     } catch (error) {
       console.info("settings were not kept:", error.message);
     }
+    if (this.called) this.fill({ agent: this.called });
   }
 }
