@@ -56,4 +56,5 @@ def _mu_law(wave: Floats) -> Floats:
     """There and back (ITU-T G.711, its companding curve in 8 bits)."""
     wave = np.clip(wave, -1, 1)
     code = np.rint(np.sign(wave) * np.log1p(255 * np.abs(wave)) / np.log(256) * 127)
-    return np.sign(code) * np.expm1(np.abs(code) / 127 * np.log(256)) / 255
+    decoded: Floats = np.sign(code) * np.expm1(np.abs(code) / 127 * np.log(256)) / 255
+    return decoded
