@@ -30,6 +30,7 @@ from server.core.turns import TurnPolicy
 from server.draining import DrainingServer, drain
 from server.errors import SettingsError
 from server.policy.access import Access
+from server.policy.audit import Audit
 from server.policy.egress import Egress
 from server.policy.keys import Keys
 from server.policy.secrets import Secrets
@@ -51,7 +52,7 @@ from server.transports.status import ModelEntry
 if TYPE_CHECKING:
     from server.agents.agent import Agent
     from server.casting import Stage
-    from server.hosted import Hosted
+    from server.hosted import Hosted, Providers
 
 _log = logging.getLogger(__name__)
 
@@ -68,20 +69,21 @@ def serve(settings: Settings) -> None:
     certificate read again, for new connections.
 
     Raises CatalogError or WeightsError when the models cannot be run, OSError when the port cannot be had,
-    SettingsError when keys or TLS are missing or cannot be used, or an agent's file is wrong; all of them before
-    anything is loaded.
+    SettingsError when keys or TLS are missing or cannot be used, or an agent's file is wrong, AuditError when a log is
+    needed and cannot be written; all of them before anything is loaded.
     """
     stay_offline()
     resolved = catalog.resolve(settings.profile, settings.weights_dir)
     egress = _egress(settings)
     agents = _examine(settings, resolved, egress) if settings.agents.folder else {}
-    _hosted(settings)
+    hosted = _providers(settings)
     keys = Keys(settings.auth.keys_file, settings.auth.key.get_secret_value())
     tls = listening.tls_context(settings.tls)
     with listening.bind(settings.server.host, settings.server.port) as listener:
         listening.refuse_exposure(listener, settings, has_key=keys.usable)
         check_fits(catalog.profiles()[resolved.name])
         catalog.verify(resolved)
+        audit = Audit(settings.audit.file) if hosted else None
         engines = catalog.load(
             resolved,
             threads={"stt": settings.engines.stt_threads, "llm": settings.engines.llm_threads},
@@ -91,7 +93,15 @@ def serve(settings: Settings) -> None:
         models = _load_models(settings, resolved, agents) if agents else {}
         address = listening.address(listener, tls)
         _log.info("listening", extra={"address": address, "profile": resolved.name, "why": resolved.reason})
-        app = build(settings, engines, resolved, keys, open_metrics=not listening.exposed(listener), models=models)
+        app = build(
+            settings,
+            engines,
+            resolved,
+            keys,
+            open_metrics=not listening.exposed(listener),
+            models=models,
+            hosted=(hosted, audit) if hosted and audit else None,
+        )
         config = uvicorn.Config(
             app,
             # Of uvicorn's two HTTP parsers the one that bounds the length of headers.
@@ -122,15 +132,16 @@ def build(
     *,
     open_metrics: bool,
     models: Mapping[str, ChatModel] = MappingProxyType({}),
+    hosted: tuple[Providers, Audit] | None = None,
 ) -> FastAPI:
     """The application over loaded engines. Its lifespan warms them up, and closes them at the end.
 
-    open_metrics: /metrics needs no key. models: of the catalogue, that agents name beside the profile's.
+    open_metrics: /metrics needs no key. models: of the catalogue, that agents name beside the profile's. hosted: those
+    that the operator allows, and the log in which their use is written down; it is closed at the end.
     """
     names = {"vad": engines.vad.name, "stt": engines.stt.name, "llm": engines.llm.name, "tts": engines.tts.name}
     version = importlib.metadata.version("kammerton")
     metrics = Metrics(version, names)
-    admission = Admission(settings.server.max_sessions)
     usage = UsageFile(settings.auth.keys_file)
     access = Access(keys, Secrets(), usage.read())
     egress = _egress(settings)
@@ -138,9 +149,11 @@ def build(
     mcp = servers if settings.egress.client_mcp else None
     own = resolved.models["llm"].entry.name
     stage = _stage(settings, engines, own, models, egress, mcp) if settings.agents.folder else None
-    hosted = _hosted(settings)
+    elsewhere = _hosted(hosted, metrics)
 
     health = Health(lambda: _warm_up(engines, settings))
+    fallback = settings.residency.max_sessions if hosted and hosted[0].fallbacks else 0
+    admission = Admission(settings.server.max_sessions, fallback, lambda: health.ill)
     waiting_for = {"agents": "agents are getting ready"} if stage else {}
 
     async def open_stage() -> None:
@@ -169,8 +182,8 @@ def build(
             admission.draining = True
         if stage:
             await stage.close()
-        if hosted:
-            await hosted.close()
+        if elsewhere:
+            await elsewhere.close()
         for engine in (engines.vad, engines.stt, engines.llm, engines.tts):
             await engine.close()
 
@@ -194,7 +207,8 @@ def build(
         taps=(metrics, health, log_events),
         agents=stage.agents if stage else None,
         toolbox=lambda session_id: Toolbox(mcp=mcp),
-        start=hosted.primary.start if hosted and hosted.primary else start_here,
+        start=elsewhere.start if elsewhere else start_here,
+        notice=settings.residency.notice,
     )
     origins = settings.auth.allowed_origins.split()
     gate = Gate(access, origins, metrics.access_refused)
@@ -265,13 +279,21 @@ def _stage(
     return Stage(settings, engines, own, models, egress, mcp)
 
 
-def _hosted(settings: Settings) -> Hosted | None:
-    """Without the operator's word there is no code that could reach a provider. Raises SettingsError."""
+def _providers(settings: Settings) -> Providers | None:
+    """Without the operator's word there is no code that could reach one. Raises SettingsError."""
     if not settings.residency.allow_cloud:
+        return None
+    from server.hosted import providers
+
+    return providers(settings)
+
+
+def _hosted(hosted: tuple[Providers, Audit] | None, metrics: Metrics) -> Hosted | None:
+    if hosted is None:
         return None
     from server.hosted import Hosted
 
-    return Hosted(settings)
+    return Hosted(*hosted, metrics.served_elsewhere)
 
 
 async def _warm_up(engines: Engines, settings: Settings) -> None:

@@ -45,7 +45,7 @@ def show(file: FileArgument = None, since: Moment = "", until: Moment = "") -> N
 
 
 def _log(file: Path | None) -> Path:
-    return (file or Path(load().settings.audit.file)).expanduser()
+    return (file or load().settings.audit.file).expanduser()
 
 
 def _moment(option: str, text: str) -> datetime | None:

@@ -72,6 +72,14 @@ class ResidencySettings(Group):
         " `purpose`; none: nothing leaves.",
     )
 
+    max_sessions: int = Field(
+        default=32, ge=1, le=10_000, description="Sessions at once that fallbacks serve, besides those served here."
+    )
+    notice: str = Field(
+        default="",
+        description="Said first to callers whom a hosted provider serves, where no agent has words for that.",
+    )
+
     @field_validator("allow_cloud", mode="before")
     @classmethod
     def _none(cls, value: object) -> object:

@@ -23,7 +23,7 @@ async def drain(admission: Admission, calls: Calls, session_s: float, call_s: fl
     """Until nothing is under way any more, or its time is up. session_s: of sessions over sockets and of requests;
     call_s: of phone calls, which say goodbye then. 0: no time at all."""
     admission.draining = True
-    _log.info("draining", extra={"sessions": admission.active, "requests": admission.requests})
+    _log.info("draining", extra={"sessions": admission.active + admission.away, "requests": admission.requests})
     if call_s:
         calls.finish(call_s)
     with suppress(TimeoutError):
@@ -34,7 +34,7 @@ async def drain(admission: Admission, calls: Calls, session_s: float, call_s: fl
         with suppress(TimeoutError):
             async with asyncio.timeout(max(0.0, call_s - session_s) + _GOODBYE_S):
                 await calls.empty()
-    _log.info("drained", extra={"sessions": admission.active, "requests": admission.requests})
+    _log.info("drained", extra={"sessions": admission.active + admission.away, "requests": admission.requests})
 
 
 class DrainingServer(uvicorn.Server):

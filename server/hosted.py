@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -13,14 +15,20 @@ from server.cloud.link import Dial, DialError, Pool, Socket
 from server.cloud.openai import OpenAIDialect, Service
 from server.cloud.openai_session import Wishes
 from server.cloud.remote import RemoteRunner
+from server.cloud.uplink import Presence
 from server.cloud_settings import CloudSettings, Permit
-from server.errors import PolicyError, SettingsError
+from server.errors import CapacityError, PolicyError, SettingsError
+from server.policy.audit import Audit
 from server.policy.egress import Egress, is_loopback
-from server.runtime.live import LiveSession, SessionPlan
+from server.runtime.live import LiveSession, SessionPlan, start_here
 from server.runtime.runner import Peer
 from server.settings import Settings
 
+_log = logging.getLogger(__name__)
+
 _SETTING = "residency.allow_cloud"
+_ASIDE_S = 60.0
+"""How long another fallback goes before one that has failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,38 +39,111 @@ class Provider:
     dialect: Callable[[str], Dialect]
     pool: Pool
 
-    def start(self, plan: SessionPlan, peer: Peer) -> LiveSession:
-        """Begin a session whose models are there. See ``StartSession``."""
+    def start(self, plan: SessionPlan, peer: Peer, presence: Presence) -> LiveSession:
+        """Begin a session whose models are there. See ``StartSession``, and RemoteRunner for presence."""
         dialect = self.dialect(plan.new_id("conv"))
-        return RemoteRunner(plan, peer, self.permit.provider, dialect, self.pool)
+        return RemoteRunner(plan, peer, self.permit.provider, dialect, self.pool, presence)
+
+
+@dataclass(frozen=True, slots=True)
+class Providers:
+    """All that ``residency.allow_cloud`` names. primary: serves all new sessions, if there is one. fallbacks: serve
+    those that cannot be served here, the first one first."""
+
+    primary: Provider | None
+    fallbacks: tuple[Provider, ...]
+
+
+def providers(settings: Settings) -> Providers:
+    """Raises SettingsError for one that is not set up, or is elsewhere than its entry says."""
+    made: dict[str, list[Provider]] = {"primary": [], "fallback": []}
+    for permit in settings.residency.allow_cloud:
+        url, dialect = _MAKERS[permit.provider](settings.cloud)
+        _check(permit, url)
+        # Spare connections are for whom all calls go to; a fallback dials when it is needed, and not before.
+        pool = Pool(dialling(_egress(permit)), spares=int(permit.purpose == "primary"))
+        made[permit.purpose].append(Provider(permit, dialect, pool))
+    primary = made["primary"]
+    if len(primary) > 1:
+        raise SettingsError(f"{_SETTING} names two primary providers: {primary[0].permit}, and {primary[1].permit}")
+    return Providers(primary[0] if primary else None, tuple(made["fallback"]))
 
 
 class Hosted:
-    """All providers that ``residency.allow_cloud`` names. Raises SettingsError for one that is not set up, or is
-    elsewhere than its entry says."""
+    """Begins sessions, here or there. Each one that goes there is in the audit log before anything of it leaves, and
+    again when it has ended; where it cannot be written down, it does not go."""
 
-    def __init__(self, settings: Settings) -> None:
-        permits = settings.residency.allow_cloud
-        self.primary: Provider | None = None
-        self.fallbacks: list[Provider] = []
-        for permit in permits:
-            url, dialect = _MAKERS[permit.provider](settings.cloud)
-            _check(permit, url)
-            # Spare connections are for whom all calls go to; a fallback dials when it is needed, and not before.
-            pool = Pool(dialling(_egress(permit)), spares=int(permit.purpose == "primary"))
-            provider = Provider(permit, dialect, pool)
-            if permit.purpose == "fallback":
-                self.fallbacks.append(provider)
-            elif self.primary is None:
-                self.primary = provider
-            else:
-                raise SettingsError(f"{_SETTING} names two primary providers: {self.primary.permit}, and {permit}")
+    def __init__(
+        self,
+        known: Providers,
+        audit: Audit,
+        counted: Callable[[str, str], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """counted: called with the provider and the reason of each session that goes there."""
+        self._known = known
+        self.audit, self.counted, self.clock = audit, counted, clock
+        self._aside: dict[int, float] = {}
+
+    def start(self, plan: SessionPlan, peer: Peer) -> LiveSession:
+        """See ``StartSession``. Raises CapacityError for a session that may not leave where there is no place here."""
+        if plan.stays:
+            if plan.place.instead == "full":
+                raise CapacityError("All sessions of this server are in use, and this one stays here; try again later.")
+            return start_here(plan, peer)
+        provider = self._choose() if plan.place.instead else self._known.primary
+        if provider is None:
+            return start_here(plan, peer)
+        reason = plan.place.instead or provider.permit.purpose
+        return provider.start(plan, peer, _Recorded(self, plan, provider, reason))
 
     async def close(self) -> None:
-        """Let go of connections that were made ahead."""
-        for provider in (self.primary, *self.fallbacks):
+        """Let go of connections that were made ahead, and of the audit log."""
+        for provider in (self._known.primary, *self._known.fallbacks):
             if provider is not None:
                 await provider.pool.close()
+        self.audit.close()
+
+    def _choose(self) -> Provider | None:
+        """The first fallback that has not failed a moment ago; if all have, the one that did so first."""
+        return min(self._known.fallbacks, key=self._failed_at, default=self._known.primary)
+
+    def put_aside(self, provider: Provider) -> None:
+        """It has failed: others go first for a while."""
+        self._aside[id(provider)] = self.clock()
+
+    def _failed_at(self, provider: Provider) -> float:
+        moment = self._aside.get(id(provider), 0.0)
+        return moment if moment + _ASIDE_S > self.clock() else 0.0
+
+
+class _Recorded:
+    """See ``Presence``: one session's, in the audit log."""
+
+    def __init__(self, hosted: Hosted, plan: SessionPlan, provider: Provider, reason: str) -> None:
+        self._hosted, self._plan, self._provider, self._reason = hosted, plan, provider, reason
+        self._began = 0.0
+
+    async def begin(self) -> None:
+        """See ``Presence``."""
+        plan, permit = self._plan, self._provider.permit
+        facts = {"purpose": permit.purpose, "reason": self._reason, "door": plan.door, "agent": plan.agent}
+        await self._hosted.audit.record("cloud.session_began", plan.id, **_where(permit), **facts)
+        _log.warning("served elsewhere", extra={"session": plan.id, **_where(permit), **facts})
+        self._hosted.counted(permit.provider, self._reason)
+        self._began = self._hosted.clock()
+
+    async def end(self, *, failed: bool) -> None:
+        """See ``Presence``."""
+        seconds = round(self._hosted.clock() - self._began, 1)
+        if failed:
+            self._hosted.put_aside(self._provider)
+        where = _where(self._provider.permit)
+        await self._hosted.audit.record("cloud.session_ended", self._plan.id, **where, seconds=seconds)
+
+
+def _where(permit: Permit) -> dict[str, str]:
+    return {"provider": permit.provider, "host": permit.host, "region": permit.region}
 
 
 def _check(permit: Permit, url: str) -> None:

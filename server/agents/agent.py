@@ -78,6 +78,11 @@ class Agent:
             filter(None, (in_order(self.file.disclosure, language), in_order(self.file.greeting, language)))
         )
 
+    @property
+    def notice(self) -> str:
+        """What a caller is told whom a hosted provider serves."""
+        return in_order(self.file.cloud.say, self.file.language)
+
     async def connect(self) -> None:
         """List the tools of MCP servers that have not answered yet. One that does not answer is logged: the agent
         does without its tools."""

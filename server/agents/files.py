@@ -154,11 +154,20 @@ class ScriptEntry(_Table):
         return self
 
 
+class CloudEntry(_Table):
+    """Where ``residency.allow_cloud`` names a hosted provider. allow: calls of this agent may be served there. say:
+    said first to a caller who is."""
+
+    allow: bool = True
+    say: Texts = {}
+
+
 class AgentFile(_Table):
     """One agent. greeting, disclosure: said first, the disclosure before the greeting. voices: by language.
     description, accepts: what other agents are told of it, and which facts they must hand over with a call (JSON Schema
     by name). hands_to: agents that it may hand a call to. goodbye: said when a limit is reached and there is no script.
-    model: the profile's if not given."""
+    model: the profile's if not given. cloud: whether its calls may leave this machine, which is not for it to decide
+    alone."""
 
     instructions: str = Field(min_length=1)
     language: Language = "en"
@@ -173,6 +182,7 @@ class AgentFile(_Table):
     limits: Limits = Limits()
     model: ModelEntry | None = None
     script: ScriptEntry | None = None
+    cloud: CloudEntry = CloudEntry()
 
 
 def read_agents(folder: Path) -> dict[str, AgentFile]:
@@ -190,6 +200,10 @@ def read_agents(folder: Path) -> dict[str, AgentFile]:
         for at, target in enumerate(agent.hands_to):
             if target not in agents or target == name:
                 faults.append(fault(folder, name, ("hands_to", at), f"{target!r} is no other agent of this folder"))
+            elif agent.cloud.allow and not agents[target].cloud.allow:
+                # A call does not change its place when it changes its agent.
+                told = f"calls of {target!r} stay on this machine (cloud.allow = false), so those of {name!r} must, too"
+                faults.append(fault(folder, name, ("hands_to", at), told))
     if faults:
         raise SettingsError("\n".join(faults))
     if not agents:

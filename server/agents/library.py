@@ -35,12 +35,15 @@ class SessionEngines:
 
 @dataclass(frozen=True, slots=True)
 class Role:
-    """An agent, cast for one session: what the session starts with, and what it says first ("" for nothing)."""
+    """An agent, cast for one session: what the session starts with, and what it says first ("" for nothing). notice:
+    said before that where a hosted provider serves it; stays: none may."""
 
     config: SessionConfig
     engines: Engines
     toolbox: Toolbox
     opening: str
+    notice: str = ""
+    stays: bool = False
 
 
 class Agents:
@@ -96,7 +99,7 @@ class Agents:
         own = SessionEngines(engines.vad, NotingTranscriber(engines.stt, heard), model, engines.tts)
         tools = {called: tool for one in reachable for called, tool in one.tools.items()}
         toolbox = Toolbox(tools, self._ledger, state, scope, self._mcp)
-        return Role(agent.config(base), own, toolbox, agent.opening)
+        return Role(agent.config(base), own, toolbox, agent.opening, agent.notice, not agent.file.cloud.allow)
 
     async def close(self) -> None:
         """End all connections."""

@@ -22,7 +22,7 @@ from server.cloud.heard import Heard
 from server.cloud.link import Incoming, Lost, Pool
 from server.cloud.mirror import Mirror
 from server.cloud.remote_tools import RemoteTools
-from server.cloud.uplink import PATIENCE, Patience, Uplink
+from server.cloud.uplink import PATIENCE, UNSEEN, Patience, Presence, Uplink
 from server.core import events as e
 from server.core.doubts import Sound
 from server.core.tools import in_language
@@ -36,10 +36,12 @@ _INBOX = 256
 _KEYPAD = "Keypad: "
 """How typed keys read to the model."""
 _LOST = "connection_lost"
+_PASSED_ON = e.DeleteItem | e.TruncateItem | e.CommitAudio | e.ClearAudio | e.CreateResponse | e.CancelResponse
 
 
 class RemoteRunner:
-    """See ``LiveSession``. provider: its name, for logs and errors. dialect: this session's own."""
+    """See ``LiveSession``. provider: its name, for logs and errors. dialect: this session's own. presence: told when
+    it begins to be there, and when it has left."""
 
     def __init__(
         self,
@@ -48,6 +50,7 @@ class RemoteRunner:
         provider: str,
         dialect: b.Dialect,
         pool: Pool,
+        presence: Presence = UNSEEN,
         patience: Patience = PATIENCE,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -59,7 +62,7 @@ class RemoteRunner:
         self._commands = Commands()
         self._tools = RemoteTools(plan.id, plan.toolbox, self._inbox.put, clock)
         self._who = {"session": plan.id, "provider": provider}
-        self._uplink = Uplink(dialect, pool, patience, self._inbox.put, self._remind, self._who)
+        self._uplink = Uplink(dialect, pool, presence, patience, self._inbox.put, self._remind, self._who)
         self._renew = False
         self._floor = Floor()
 
@@ -74,6 +77,11 @@ class RemoteRunner:
     def config(self) -> e.SessionConfig:
         """The session's configuration, as far as it is not refused."""
         return self._config
+
+    @property
+    def served_by(self) -> str:
+        """The provider."""
+        return self._provider
 
     @property
     def sound(self) -> Sound:
@@ -149,14 +157,7 @@ class RemoteRunner:
                 await self._command(replace(fact, item=self._named(fact.item)))
             case e.CreateResponse() if self._tools.running:
                 self._floor.answer(fact)
-            case (
-                e.DeleteItem()
-                | e.TruncateItem()
-                | e.CommitAudio()
-                | e.ClearAudio()
-                | e.CreateResponse()
-                | e.CancelResponse()
-            ):
+            case _ if isinstance(fact, _PASSED_ON):
                 await self._command(fact)
             case e.RetrieveItem():
                 await self._tell(self._mirror.retrieved(fact))

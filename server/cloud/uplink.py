@@ -6,7 +6,9 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Protocol
 
+from models.base import VoiceError
 from server.cloud import base as b
 from server.cloud.link import DialError, Incoming, Link, Lost, Pool
 
@@ -26,6 +28,27 @@ class Patience:
 PATIENCE = Patience()
 
 
+class Presence(Protocol):
+    """Who must know that a session is at a provider."""
+
+    async def begin(self) -> None:
+        """Before anything of it leaves this machine. Raises VoiceError when it must not."""
+        ...
+
+    async def end(self, *, failed: bool) -> None:
+        """Nothing more leaves. failed: the provider could not be had, or not any more."""
+        ...
+
+
+class _Unseen:
+    async def begin(self) -> None: ...
+
+    async def end(self, *, failed: bool) -> None: ...
+
+
+UNSEEN = _Unseen()
+
+
 class Uplink:
     """One session's. deliver: takes what the connection in use brings. remind: called when it should be replaced."""
 
@@ -33,6 +56,7 @@ class Uplink:
         self,
         dialect: b.Dialect,
         pool: Pool,
+        presence: Presence,
         patience: Patience,
         deliver: Callable[[Incoming | Lost], Awaitable[None]],
         remind: Callable[[], None],
@@ -40,6 +64,8 @@ class Uplink:
     ) -> None:
         self._dialect, self._pool, self._patience = dialect, pool, patience
         self._deliver, self._remind, self._who = deliver, remind, who
+        self._presence = presence
+        self._there = self._failed = False
         self._link: Link | None = None
         self._attempts = 0
         self._alarm: asyncio.TimerHandle | None = None
@@ -72,6 +98,12 @@ class Uplink:
     async def connect(self) -> b.Ended | None:
         """Have a connection on which nothing was said yet, trying again as long as that may help. Returns why there is
         none."""
+        if not self._there:
+            try:
+                await self._presence.begin()
+            except VoiceError as refusal:
+                return b.Ended(False, str(refusal))
+            self._there = True
         ended = b.Ended(True, "the provider ends each connection")
         while self._attempts < len(self._patience.delays_s):
             await asyncio.sleep(self._patience.delays_s[self._attempts])
@@ -82,6 +114,7 @@ class Uplink:
             ended = failed
             if not ended.retryable:
                 break
+        self._failed = True
         return ended
 
     async def attempt(self) -> b.Ended | None:
@@ -117,3 +150,6 @@ class Uplink:
             self._alarm.cancel()
         self.drop()
         await asyncio.gather(*self._leaving, return_exceptions=True)
+        if self._there:
+            self._there = False
+            await self._presence.end(failed=self._failed)

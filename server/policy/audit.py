@@ -14,6 +14,7 @@ import asyncio
 import fcntl
 import hashlib
 import os
+import stat
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -57,6 +58,8 @@ class Audit:
         except OSError as error:
             raise AuditError(f"{self.path} cannot be written: {error.strerror}") from None
         try:
+            if not stat.S_ISREG(os.fstat(self._file).st_mode):
+                raise AuditError(f"{self.path} is no file")
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             torn = self._drop_torn_row()
             newest = deque(rows(self.path), maxlen=1)

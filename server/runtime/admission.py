@@ -1,10 +1,12 @@
-"""How many sessions run at once: the next one is told so at the door. A server that goes down takes none any more."""
+"""How many sessions run at once, and whether here: the next one is told so at the door. A server that goes down takes
+none any more."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from models.base import CapacityError
 from server.errors import DrainingError
@@ -12,12 +14,24 @@ from server.errors import DrainingError
 _AGAIN = "The server is shutting down; connect again in a moment."
 
 
-class Admission:
-    """A bound on sessions over all doors."""
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A session's. instead: why another machine's models have to serve it, "full" or "ill"; "" if those here do."""
 
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
+    instead: str = ""
+
+
+HERE = Place()
+
+
+class Admission:
+    """A bound on sessions over all doors. limit: with the models of this machine. elsewhere: besides, while those are
+    all taken or ill; 0 where there is no other machine."""
+
+    def __init__(self, limit: int, elsewhere: int = 0, ill: Callable[[], bool] = lambda: False) -> None:
+        self._limit, self._elsewhere, self._ill = limit, elsewhere, ill
         self.active = 0
+        self.away = 0
         self.requests = 0
         """Requests over plain HTTP that are being answered."""
         self.draining = False
@@ -29,19 +43,28 @@ class Admission:
     @property
     def full(self) -> bool:
         """Whether the next session would be refused."""
-        return self.draining or self.active >= self._limit
+        return self.draining or (self.active >= self._limit and self.away >= self._elsewhere)
 
     @contextmanager
-    def admit(self) -> Iterator[None]:
+    def admit(self) -> Iterator[Place]:
         """Hold a place for a session. Raises CapacityError when there is none, DrainingError when the server is going
         down."""
         if self.draining:
             raise DrainingError(_AGAIN)
-        if self.active >= self._limit:
+        taken = self.active >= self._limit
+        if self.away < self._elsewhere and (taken or self._ill()):
+            self.away += 1
+            try:
+                yield Place("full" if taken else "ill")
+            finally:
+                self.away -= 1
+                self._left.set()
+            return
+        if taken:
             raise CapacityError(f"All {self._limit} sessions of this server are in use; try again later.")
         self.active += 1
         try:
-            yield
+            yield HERE
         finally:
             self.active -= 1
             self._left.set()
@@ -64,6 +87,6 @@ class Admission:
 
     async def empty(self) -> None:
         """Until all sessions and requests have ended."""
-        while self.active or self.requests:
+        while self.active or self.away or self.requests:
             self._left.clear()
             await self._left.wait()

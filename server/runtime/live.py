@@ -10,6 +10,7 @@ from server.core import events as e
 from server.core.doubts import Sound
 from server.core.session import Session
 from server.core.turns import TurnPolicy
+from server.runtime.admission import HERE, Place
 from server.runtime.runner import Engines, Peer, Runner, Tap
 from server.runtime.stages import StageObserver, Timings
 from server.runtime.tools import Toolbox
@@ -31,6 +32,11 @@ class LiveSession(Protocol):
     @property
     def sound(self) -> Sound:
         """What is on the caller's side of the line now, as far as anybody knows."""
+        ...
+
+    @property
+    def served_by(self) -> str:
+        """Name of the hosted provider whose models answer; "" if they are this machine's."""
         ...
 
     async def run(self) -> None:
@@ -61,6 +67,7 @@ class SessionPlan:
     new_id: makes ids, from a prefix. plays: the door itself plays the answers to the caller (a phone), so what was
     heard of them is known here; elsewhere the client says it. marks: it is told what was played (``Played``).
     agent: name of the agent that was asked for, "" for the settings' own. door: the door's name, for records.
+    place: where there is room for it. stays: what its caller says may not leave this machine, whatever is allowed.
     """
 
     id: str
@@ -75,6 +82,8 @@ class SessionPlan:
     marks: bool = False
     agent: str = ""
     door: str = ""
+    place: Place = HERE
+    stays: bool = False
 
 
 StartSession = Callable[[SessionPlan, Peer], LiveSession]

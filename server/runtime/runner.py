@@ -125,6 +125,11 @@ class Runner:
         """What is on the caller's side of the line now, as far as anybody knows."""
         return self._session.sound
 
+    @property
+    def served_by(self) -> str:
+        """See ``LiveSession``."""
+        return ""
+
     async def append(self, samples: bytes, event_id: str | None = None) -> None:
         """Audio of the caller, in the session's input format. Returns when there is room for more."""
         session = self._session

@@ -64,6 +64,9 @@ class Metrics:
         self._reports = self._counter(
             "carrier_reports", "What carriers reported of calls and streams.", "door", "report"
         )
+        self._elsewhere = self._counter(
+            "cloud_sessions", "Sessions that a hosted provider served, and why.", "provider", "reason"
+        )
         self._access = self._counter("access_refused", "Callers who were not let in.", "reason")
         self._duration = self._histogram("session_duration_seconds", "How long sessions lasted.")
         self._latency = self._histogram(
@@ -133,6 +136,10 @@ class Metrics:
     def carrier_reported(self, door: str, report: str) -> None:
         """report: one word of a fixed few."""
         self._reports.labels(door, report).inc()
+
+    def served_elsewhere(self, provider: str, reason: str) -> None:
+        """A session goes to a hosted provider. reason: primary, full or ill."""
+        self._elsewhere.labels(provider, reason).inc()
 
     def access_refused(self, reason: str) -> None:
         """Nobody with a right key, or a page of another origin. reason: one word of a fixed few."""

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from server.core.events import Event, Input, SessionConfig
 from server.core.turns import TurnPolicy
-from server.runtime.live import StartSession, start_here
+from server.runtime.live import LiveSession, StartSession, start_here
 from server.runtime.runner import Engines, Tap
 from server.runtime.stages import StageObserver
 from server.runtime.tools import Toolbox
@@ -25,7 +25,8 @@ class SessionObserver(StageObserver, Protocol):
 
 
 class Role(Protocol):
-    """An agent, cast for one session: what it starts with, and what is said first, "" for nothing."""
+    """An agent, cast for one session: what it starts with, and what is said first, "" for nothing. notice: said before
+    that where a hosted provider serves the session; stays: none may."""
 
     @property
     def config(self) -> SessionConfig: ...
@@ -35,6 +36,10 @@ class Role(Protocol):
     def toolbox(self) -> Toolbox: ...
     @property
     def opening(self) -> str: ...
+    @property
+    def notice(self) -> str: ...
+    @property
+    def stays(self) -> bool: ...
 
 
 class Casting(Protocol):
@@ -54,7 +59,8 @@ class Casting(Protocol):
 class DoorSettings:
     """What every session of a door starts with. agents: None where there are none. toolbox: makes what the server tools
     of the session with this id run with, where no agent brings its own; which tools the model is offered is in config.
-    start: begins a session, on this machine or elsewhere.
+    start: begins a session, on this machine or elsewhere. notice: said first where it is elsewhere and no agent has
+    words for that.
     """
 
     config: SessionConfig
@@ -63,6 +69,12 @@ class DoorSettings:
     agents: Casting | None = None
     toolbox: Callable[[str], Toolbox] = field(default=lambda session_id: Toolbox())
     start: StartSession = start_here
+    notice: str = ""
+
+    def first_words(self, session: LiveSession, role: Role | None, opening: str) -> str:
+        """What a session begins with: who serves it, if that is to be told, and the opening."""
+        notice = (role.notice if role else self.notice) if session.served_by else ""
+        return " ".join(filter(None, (notice, opening)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from server.core import events as e
 from server.errors import EngineError, VoiceError
+from server.runtime.admission import HERE, Place
 from server.runtime.formats import decode
 from server.runtime.live import SessionPlan
 from server.runtime.runner import Engines
@@ -76,6 +77,7 @@ class Call:
         tools: PhoneTools,
         observer: SessionObserver,
         control: CallControl | None = None,
+        place: Place = HERE,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.id = started.call_id
@@ -90,7 +92,6 @@ class Call:
             config, toolbox, tools, self.leave, transfers=leg.codec.asks_next or control is not None
         )
         self._phrases = phrases(config.language)
-        self._greeting = (role.opening if role else "") or manners.greeting or self._phrases.greeting
         plan = SessionPlan(
             self.session_id,
             config,
@@ -104,8 +105,12 @@ class Call:
             marks=leg.codec.marks,
             agent=caller.agent,
             door=self._door,
+            place=place,
+            stays=role is not None and role.stays,
         )
         self._runner = door.start(plan, self)
+        opening = (role.opening if role else "") or manners.greeting or self._phrases.greeting
+        self._greeting = door.first_words(self._runner, role, opening)
         self._playout = Playout(
             frame=self._wire.rate * FRAME_MS // 1000 * self._wire.width,
             width=self._wire.width,

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import aclosing, suppress
+from contextlib import ExitStack, aclosing, suppress
 from enum import StrEnum
 
 from models.base import CapacityError, EngineError
@@ -146,18 +146,10 @@ class Calls:
         return call
 
     async def _begin(self, started: LineStarted, leg: Leg, caller: Caller, control: CallControl | None) -> Call:
-        place = self._admission.admit()
         try:
-            place.__enter__()
+            call, place = self._admitted(started, leg, caller, control)
         except CapacityError:
             await self._refuse(started, leg)
-            raise
-        try:
-            call = Call(
-                started, leg, caller, self._engines, self._door, self._manners, self._tools, self._observer, control
-            )
-        except RefusedCall:
-            place.__exit__(None, None, None)
             raise
         _log.info(
             "call",
@@ -168,7 +160,7 @@ class Calls:
         self._tasks.add(task)
 
         def ended(_: asyncio.Task[None]) -> None:
-            place.__exit__(None, None, None)
+            place.close()
             self._tasks.discard(task)
             del self._live[call.id]
             self._ended[call.id] = call.transfer_to
@@ -185,6 +177,26 @@ class Calls:
         with suppress(CapacityError, EngineError, TimeoutError), self._told.take():
             async with asyncio.timeout(_TOLD_S):
                 await speak_on(leg, started.format, self.refusal, self._engines.tts, voice)
+
+    def _admitted(
+        self, started: LineStarted, leg: Leg, caller: Caller, control: CallControl | None
+    ) -> tuple[Call, ExitStack]:
+        """A new call, and its place, which is to be closed. Raises CapacityError and RefusedCall."""
+        with ExitStack() as stack:
+            place = stack.enter_context(self._admission.admit())
+            call = Call(
+                started,
+                leg,
+                caller,
+                self._engines,
+                self._door,
+                self._manners,
+                self._tools,
+                self._observer,
+                control,
+                place,
+            )
+            return call, stack.pop_all()
 
 
 async def _start(events: AsyncGenerator[LineEvent, None]) -> LineStarted:

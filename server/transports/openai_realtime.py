@@ -12,7 +12,7 @@ from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 
 from server.core import events as e
 from server.errors import AccessError, CapacityError, ClientError, DrainingError, EngineError
-from server.runtime.admission import Admission
+from server.runtime.admission import HERE, Admission, Place
 from server.runtime.live import SessionPlan
 from server.runtime.runner import Engines
 from server.transports.auth import Gate, Grant, caller_scope
@@ -54,13 +54,14 @@ def router(
         await websocket.accept(subprotocol=_SUBPROTOCOL if _SUBPROTOCOL in offered else None)
         try:
             grant = gate.realtime(websocket)
-            with grant.session(), admission.admit():
+            with grant.session(), admission.admit() as place:
                 config = transcribing(settings.config) if intent == "transcription" else settings.config
                 started = replace(settings, config=grant.config or config)
                 shown = model or deployment or agent or _MODEL
                 wanted = _wanted(settings.agents, agent, shown)
                 scope = caller_scope(websocket, caller)
-                await _Connection(websocket, engines, started, observer, shown, grant, wanted, scope).serve(admission)
+                connection = _Connection(websocket, engines, started, observer, shown, grant, wanted, scope, place)
+                await connection.serve(admission)
         except AccessError as error:
             # Told on the open socket: clients retry what is refused before the upgrade.
             await _refuse(websocket, _NO_ACCESS, e.Error(error.code, str(error)))
@@ -118,6 +119,7 @@ class _Connection:
         grant: Grant,
         agent: str,
         scope: str,
+        place: Place = HERE,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self._websocket = websocket
@@ -139,9 +141,11 @@ class _Connection:
             role.toolbox if role else settings.toolbox(session_id),
             agent=agent,
             door=_DOOR,
+            place=place,
+            stays=role is not None and role.stays,
         )
         self._runner = settings.start(plan, self)
-        self._opening = Opening(role.opening if role else "")
+        self._opening = Opening(settings.first_words(self._runner, role, role.opening if role else ""))
 
     async def serve(self, admission: Admission) -> None:
         """Until the client leaves, its time is up, the server goes down and waits no longer, or a bug ends the

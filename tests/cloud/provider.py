@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import json
+import tempfile
 import threading
 from collections.abc import Coroutine
 from typing import Any
@@ -15,6 +17,9 @@ KEY = "sk-of-the-operator-only"
 TOKEN = "an auth token of nobody's account"
 PUBLIC = "https://voice.example.org/phones"
 
+_audits = tempfile.TemporaryDirectory(prefix="kammerton-audits-")
+_numbers = itertools.count()
+
 
 def sent_to(url: str, provider: str = "openai", **own: object) -> dict[str, str]:
     """The environment of a server all of whose sessions are served at this Realtime API (``ws://HOST:PORT/v1``)."""
@@ -22,6 +27,7 @@ def sent_to(url: str, provider: str = "openai", **own: object) -> dict[str, str]
     settings = {"url": url, "key": KEY, **own}
     return {
         "KAMMERTON_RESIDENCY__ALLOW_CLOUD": json.dumps([permit]),
+        "KAMMERTON_AUDIT__FILE": f"{_audits.name}/{next(_numbers)}",
         **{f"KAMMERTON_CLOUD__{provider.upper()}__{name.upper()}": str(value) for name, value in settings.items()},
     }
 
