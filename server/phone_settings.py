@@ -27,6 +27,9 @@ class PhoneSettings(Group):
         default="", description="Numbers that agents may hand calls to, by a name: `human=+4930456`; empty for none."
     )
     end_call: bool = Field(default=False, description="Agents may end a call by themselves.")
+    wide: bool = Field(
+        default=False, description="Sound in 16 bits at 16 kHz, with the carriers that have it: Vonage and Plivo."
+    )
     greeting: str = Field(default="", description="What a call begins with; empty for the language's own.")
     voicemail: str = Field(
         default="", description="What a machine is told that answers `kammerton call`; empty to hang up."

@@ -90,7 +90,7 @@ def open_doors(
         rest = {"vonage": vonage_rest(settings.vonage, egress)} if settings.vonage.application_id else {}
         for name, carrier in _WITH_TOKEN.items():
             routes = phone_routes.router(
-                name, carrier, calls, phone.public_url, token, agent_of, control=rest.get(name)
+                name, carrier, calls, phone.public_url, token, agent_of, rest.get(name), wide=phone.wide
             )
             app.include_router(routes)
     _audiosocket(settings)

@@ -8,12 +8,12 @@ import uuid
 
 from scripts.phone_line.wire import ALAW, ULAW, Clear, Command, Finding, Frame, HangUp, Mark, Play, l16
 
-_FORMATS = {"ulaw": ULAW, "alaw": ALAW, "slin": l16(8_000), "slin24": l16(24_000)}
+_FORMATS = {"ulaw": ULAW, "alaw": ALAW, "slin": l16(8_000), "slin16": l16(16_000), "slin24": l16(24_000)}
 _MAX_MESSAGE = 65_500
 
 
 class WebSocketChannelEnd:
-    """See ``CarrierEnd``. format: ulaw, alaw, slin or slin24."""
+    """See ``CarrierEnd``. format: ulaw, alaw, slin, slin16 or slin24."""
 
     marks_return_after_clear = False
 

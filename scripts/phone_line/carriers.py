@@ -48,12 +48,13 @@ async def _voice(house: House, carrier: str, call_id: str) -> httpx2.Response:
     return answer.raise_for_status()
 
 
-async def _ring(house: House, carrier: str, call_id: str) -> tuple[CarrierEnd, str, list[str]]:
+async def _ring(house: House, carrier: str, call_id: str, wide: bool) -> tuple[CarrierEnd, str, list[str]]:
     """The end of a call that the server has been asked about, where its stream goes, and its sub-protocols."""
     if carrier == "asterisk":
         public = "ws" + house.public_url.removeprefix("http")
         query = urlencode({"token": house.token, "call": call_id})
-        return WebSocketChannelEnd(uuid.uuid4().hex), f"{public}/asterisk/stream?{query}", ["media"]
+        end = WebSocketChannelEnd(uuid.uuid4().hex, "slin16" if wide else "ulaw")
+        return end, f"{public}/asterisk/stream?{query}", ["media"]
     answer = await _voice(house, carrier, call_id)
     if carrier == "vonage":
         (endpoint,) = json.loads(answer.text)[0]["endpoint"]
@@ -61,15 +62,16 @@ async def _ring(house: House, carrier: str, call_id: str) -> tuple[CarrierEnd, s
         return VonageEnd(endpoint["headers"], rate), endpoint["uri"], []
     stream = next(ElementTree.fromstring(answer.text).iter("Stream"))
     if carrier == "plivo":
-        return PlivoEnd(call_id), (stream.text or "").strip(), []
+        return PlivoEnd(call_id, stream.get("contentType", "")), (stream.text or "").strip(), []
     return TelnyxEnd(call_id, stream.get("bidirectionalCodec", "")), stream.get("url", ""), []
 
 
 @asynccontextmanager
 async def carrier_call(
-    house: House, carrier: str, trouble: Trouble = NO_TROUBLE, *, call_id: str = ""
+    house: House, carrier: str, trouble: Trouble = NO_TROUBLE, *, call_id: str = "", wide: bool = False
 ) -> AsyncIterator[Line]:
-    """A call from its first ring to its end. carrier: one of CARRIERS. call_id: a UUID, "" for any."""
+    """A call from its first ring to its end. carrier: one of CARRIERS. call_id: a UUID, "" for any. wide: Asterisk
+    chooses 16 kHz; of others the server's settings say it."""
     call_id = call_id or str(uuid.uuid4())
     if carrier == "audiosocket":
         reader, writer = await asyncio.open_connection(*house.audiosocket)
@@ -79,7 +81,7 @@ async def carrier_call(
         finally:
             writer.close()
         return
-    end, url, protocols = await _ring(house, carrier, call_id)
+    end, url, protocols = await _ring(house, carrier, call_id, wide)
     options = {"compression": None, "proxy": None, "max_size": None, "subprotocols": protocols or None}
     async with websockets.connect(house.local(url), **options) as socket, _running(end, socket, trouble) as line:
         yield line

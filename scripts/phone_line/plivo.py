@@ -9,16 +9,17 @@ import secrets
 import time
 from typing import Any
 
-from scripts.phone_line.wire import ULAW, Clear, Command, Finding, Frame, Mark, Play
+from scripts.phone_line.wire import ULAW, Clear, Command, Finding, Frame, Mark, Play, l16
 
 
 class PlivoEnd:
-    """See ``CarrierEnd``."""
+    """See ``CarrierEnd``. kind: of the stream, as the XML asks for it."""
 
-    samples = ULAW
     marks_return_after_clear = False
 
-    def __init__(self, call_id: str) -> None:
+    def __init__(self, call_id: str, kind: str = "audio/x-mulaw;rate=8000") -> None:
+        self._encoding, _, rate = kind.partition(";rate=")
+        self.samples = ULAW if self._encoding == "audio/x-mulaw" else l16(int(rate))
         self.stream_id = secrets.token_hex(8)
         self._call_id = call_id
         self._sequence = itertools.count(0)
@@ -31,7 +32,7 @@ class PlivoEnd:
             "streamId": self.stream_id,
             "accountId": "1",
             "tracks": ["inbound"],
-            "mediaFormat": {"encoding": "audio/x-mulaw", "sampleRate": 8000},
+            "mediaFormat": {"encoding": self._encoding, "sampleRate": self.samples.rate},
         }
         return [self._message("start", start=start, extra_headers="{}")]
 
@@ -74,7 +75,7 @@ class PlivoEnd:
         match event:
             case "playAudio":
                 media = message["media"]
-                if (media.get("contentType"), media.get("sampleRate")) != ("audio/x-mulaw", 8000):
+                if (media.get("contentType"), media.get("sampleRate")) != (self._encoding, self.samples.rate):
                     return [Finding("playAudio in another format")]
                 return [Play(base64.b64decode(media["payload"], validate=True))]
             case "checkpoint":

@@ -17,7 +17,7 @@ from server.transports.carrier import Caller, LineAudio, LineEvent, LineFormat, 
 
 _log = logging.getLogger(__name__)
 
-_FORMATS = {"slin": ("l16", 8_000), "slin24": ("l16", 24_000)}
+_FORMATS = {"slin": ("l16", 8_000), "slin16": ("l16", 16_000), "slin24": ("l16", 24_000)}
 
 
 class WebSocketChannelCodec:

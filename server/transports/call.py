@@ -34,6 +34,7 @@ from server.transports.carrier import (
 )
 from server.transports.courtesy import Courtesy
 from server.transports.echo import EchoGate
+from server.transports.line_samples import LineSamples
 from server.transports.manners import Manners, phrases
 from server.transports.phone_tools import PhoneTools, equip
 from server.transports.playout import Piece, Playout
@@ -121,6 +122,7 @@ class Call:
         )
         self._leg: Leg | None = None
         self._line: LineFormat = started.format
+        self._samples = LineSamples(started.format)
         self._reader: asyncio.Task[None] | None = None
         self._group: asyncio.TaskGroup | None = None
         self._running = asyncio.Event()
@@ -249,7 +251,7 @@ class Call:
 
     async def _read(self, line: LineFormat, previous: Leg | None, events: AsyncIterator[LineEvent]) -> None:
         resumed = len(self._streams) > 1
-        self._line, self._timeline = line, Timeline()
+        self._line, self._samples, self._timeline = line, LineSamples(line), Timeline()
         if self._lost is not None:
             self._lost.cancel()
         if previous is not None:
@@ -298,7 +300,7 @@ class Call:
         missing = self._timeline.missing_ms(event.at_ms, self._line.ms(event.audio))
         if missing:
             await self._runner.append(silence(self._wire, missing))
-        heard = self._line.hear(event.audio)
+        heard = self._samples.hear(event.audio)
         if self._echo.is_echo(decode(heard, self._wire)):
             heard = silence(self._wire, self._line.ms(event.audio))
         await self._runner.append(heard)
@@ -376,7 +378,7 @@ class Call:
             self._courtesy.sent()
 
     async def _send_piece(self, leg: Leg, piece: Piece) -> None:
-        await leg.send(leg.codec.audio(self._line.say(piece.audio)))
+        await leg.send(leg.codec.audio(self._samples.say(piece.audio)))
         self._echo.said(decode(piece.audio, self._wire), self._playout.plays_until)
         self._sent += 1
         name = f"{piece.item_id}:{self._sent}"

@@ -9,11 +9,9 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-import numpy as np
 import orjson
 import pybase64
 
-from models import audio
 from server.core.events import AudioFormat
 from server.errors import ClientError
 
@@ -41,21 +39,25 @@ class RefusedCall(ClientError):  # noqa: N818
 # ----------------------------------------------------------------------------------------- samples
 
 
+_L16_RATES = (8_000, 16_000, 24_000)
+_G711_RATES = {"ulaw": (8_000,), "alaw": (8_000,)}
+
+
 @dataclass(frozen=True, slots=True)
 class LineFormat:
-    """Samples on a carrier's line: mono. encoding: ulaw, alaw or l16 (16-bit little-endian). rate: of l16 8000 or
-    24000 a second, of the others 8000. Raises RefusedCall for anything else.
+    """Samples on a carrier's line: mono. encoding: ulaw, alaw or l16 (16-bit little-endian). rate: of l16 8000,
+    16000 or 24000 a second, of the others 8000. Raises RefusedCall for anything else.
 
     G.711 passes to the Session as it is. 16-bit samples of a narrow line become G.711, which their way through the
-    telephone network has made of them before; at 24 kHz they are the Session's own.
+    telephone network has made of them before; at 24 kHz they are the Session's own, and at 16 kHz resampled to that.
     """
 
     encoding: str
     rate: int
 
     def __post_init__(self) -> None:
-        if (self.encoding, self.rate) not in (("ulaw", 8_000), ("alaw", 8_000), ("l16", 8_000), ("l16", 24_000)):
-            allowed = "ulaw and alaw at 8000, l16 at 8000 and 24000"
+        if self.rate not in (_L16_RATES if self.encoding == "l16" else _G711_RATES.get(self.encoding, ())):
+            allowed = "ulaw and alaw at 8000, l16 at 8000, 16000 and 24000"
             raise RefusedCall(f"samples in {self.encoding} at {self.rate} a second cannot be used; allowed: {allowed}")
 
     @property
@@ -78,18 +80,6 @@ class LineFormat:
     def frame(self) -> int:
         """Bytes of FRAME_MS."""
         return self.rate * FRAME_MS // 1000 * self.width
-
-    def hear(self, data: bytes) -> bytes:
-        """From the line to the Session."""
-        return audio.ulaw_encode(np.frombuffer(data, "<i2").astype(np.int16, copy=False)) if self._narrow else data
-
-    def say(self, data: bytes) -> bytes:
-        """From the Session to the line."""
-        return audio.ulaw_decode(data).astype("<i2", copy=False).tobytes() if self._narrow else data
-
-    @property
-    def _narrow(self) -> bool:
-        return self.encoding == "l16" and self.rate == 8_000
 
 
 def silence(wire: AudioFormat, ms: int) -> bytes:
@@ -267,15 +257,18 @@ def number(message: Mapping[str, Any], name: str) -> int:
     raise RefusedMessage(f"'{name}' is no whole number from 0")
 
 
-def payload(media: Mapping[str, Any]) -> bytes:
-    """Samples in base64. Raises RefusedMessage."""
+def payload(media: Mapping[str, Any], width: int) -> bytes:
+    """Samples of so many bytes in base64. Raises RefusedMessage."""
     value = media.get("payload")
     if not isinstance(value, str):
         raise RefusedMessage("'payload' is no text")
     try:
-        return pybase64.b64decode(value, validate=True)
+        samples = pybase64.b64decode(value, validate=True)
     except ValueError:
         raise RefusedMessage("'payload' is no base64") from None
+    if len(samples) % width:
+        raise RefusedMessage("'payload' is not whole samples")
+    return samples
 
 
 def key(message: Mapping[str, Any], name: str = "digit") -> LineKey:

@@ -25,13 +25,15 @@ _SUBPROTOCOLS = ("media",)
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """What a carrier is told about a call. Both addresses hold the token."""
+    """What a carrier is told about a call. Both addresses hold the token. wide: sound in 16 bits at 16 kHz, where the
+    carrier has it."""
 
     call_id: str
     agent: str
     caller: str
     stream_url: str
     answer_url: str
+    wide: bool = False
 
 
 class Answers(Protocol):
@@ -59,9 +61,12 @@ def router(
     token: str,
     agent_of: Callable[[str], str] | None = None,
     control: CallControl | None = None,
+    *,
+    wide: bool = False,
 ) -> APIRouter:
     """``/NAME/voice`` and the WebSocket ``/NAME/stream``, both with ``?token=``; ``/NAME/next`` where there is no
-    webhook: who is to be dialled now that a call's media connection has ended. control: the carrier's REST API."""
+    webhook: who is to be dialled now that a call's media connection has ended. control: the carrier's REST API.
+    wide: see ``Offer``."""
     routes = APIRouter()
     query = urlencode({"token": token})
     stream_url = f"ws{public_url.removeprefix('http')}/{name}/stream?{query}"
@@ -95,7 +100,7 @@ def router(
             return _answered(*carrier.hang_up(calls.refusal, calls.language))
         caller, called = _either(fields, "From", "from"), _either(fields, "To", "to")
         agent = agent_of(called) if agent_of else ""
-        return _answered(*carrier.answer(Offer(call_id, agent, caller, stream_url, answer_url)))
+        return _answered(*carrier.answer(Offer(call_id, agent, caller, stream_url, answer_url, wide)))
 
     async def after(token: str = "", call: str = "") -> Response:
         return Response(calls.transfer_of(call), media_type="text/plain") if right(token) else _forbidden()

@@ -64,7 +64,7 @@ class PlivoCodec:
                 if media.get("track", "inbound") != "inbound":
                     return None
                 # Time stamps here are of the wall clock, in which a frame has no place of its own.
-                return LineAudio(carrier.payload(media))
+                return LineAudio(carrier.payload(media, self._line.width))
             case "dtmf":
                 return carrier.key(carrier.part(message, "dtmf"))
             case "playedStream":
@@ -103,8 +103,9 @@ def _extra(message: dict[str, Any]) -> dict[str, str]:
 def answer(offer: Offer) -> tuple[Any, str]:
     """The XML that connects a call, and its media type. Only letters and digits pass in extra headers."""
     agent = f' extraHeaders="agent={offer.agent}"' if offer.agent.isalnum() else ""
+    kind = "audio/x-l16;rate=16000" if offer.wide else "audio/x-mulaw;rate=8000"
     stream = (
-        f'<Stream bidirectional="true" keepCallAlive="true" contentType="audio/x-mulaw;rate=8000"{agent}>'
+        f'<Stream bidirectional="true" keepCallAlive="true" contentType="{kind}"{agent}>'
         f"{escape(offer.stream_url)}</Stream>"
     )
     return f"<Response>{stream}<Redirect>{escape(offer.answer_url)}</Redirect></Response>", "application/xml"

@@ -11,6 +11,7 @@ from models.audio import Resampler
 from models.base import Synthesizer, Voice
 from server.runtime.formats import encode
 from server.transports.carrier import FRAME_MS, Leg, LineFormat, silence
+from server.transports.line_samples import LineSamples
 
 _HEARD_S = 0.5
 """What a carrier may hold unplayed when the last frame has left."""
@@ -25,8 +26,9 @@ async def speak_on(leg: Leg, line: LineFormat, words: str, tts: Synthesizer, voi
         async for chunk in chunks:
             pieces.append(resampler.push(chunk.pcm))
     pieces.append(resampler.flush())
-    sound = line.say(encode(np.concatenate(pieces), wire))
-    sound += line.say(silence(wire, FRAME_MS))[: -len(sound) % line.frame]
+    said = encode(np.concatenate(pieces), wire)
+    frame = len(silence(wire, FRAME_MS))
+    sound = LineSamples(line).say(said + silence(wire, FRAME_MS)[: -len(said) % frame])
     loop = asyncio.get_running_loop()
     begun = loop.time()
     for number, start in enumerate(range(0, len(sound), line.frame)):

@@ -25,6 +25,7 @@ class TelnyxCodec:
 
     def __init__(self) -> None:
         self._stream = ""
+        self._width = 1
 
     def decode(self, frame: carrier.Frame) -> LineEvent | None:
         """See ``CarrierCodec``."""
@@ -54,7 +55,7 @@ class TelnyxCodec:
         }
         stream = carrier.text(message, "stream_id")
         started = LineStarted(carrier.text(body, "call_control_id"), stream, line, parameters)
-        self._stream = stream
+        self._stream, self._width = stream, line.width
         return started
 
     def _decode(self, event: str, message: dict[str, Any]) -> LineEvent | None:
@@ -64,7 +65,7 @@ class TelnyxCodec:
                 if media.get("track", "inbound") != "inbound":
                     return None
                 at_ms = carrier.number(media, "timestamp") if "timestamp" in media else None
-                return LineAudio(carrier.payload(media), at_ms, carrier.number(media, "chunk"))
+                return LineAudio(carrier.payload(media, self._width), at_ms, carrier.number(media, "chunk"))
             case "dtmf":
                 return carrier.key(carrier.part(message, "dtmf"))
             case "mark":

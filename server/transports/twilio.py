@@ -61,6 +61,7 @@ class TwilioCodec:
     def __init__(self) -> None:
         self._stream = ""
         self._sequence = 0
+        self._width = 1
 
     def decode(self, frame: carrier.Frame) -> LineEvent | None:
         """See ``CarrierCodec``."""
@@ -90,12 +91,12 @@ class TwilioCodec:
                 line = LineFormat(_ENCODINGS.get(encoding, encoding), carrier.number(media, "sampleRate"))
                 parameters = carrier.strings(body.get("customParameters"))
                 started = LineStarted(carrier.text(body, "callSid"), stream, line, parameters)
-                self._stream = stream
+                self._stream, self._width = stream, line.width
                 return started
             case "media":
                 if body.get("track", "inbound") != "inbound":
                     return None  # our own voice
-                return LineAudio(carrier.payload(body), carrier.number(body, "timestamp"))
+                return LineAudio(carrier.payload(body, self._width), carrier.number(body, "timestamp"))
             case "mark":
                 return LineMark(carrier.text(body, "name"))
             case "dtmf":

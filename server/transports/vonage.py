@@ -12,7 +12,7 @@ from server.transports import carrier
 from server.transports.carrier import LineAudio, LineEvent, LineFormat, LineMark, LineStarted
 from server.transports.phone_routes import Offer
 
-CONTENT_TYPE = "audio/l16;rate=8000"
+_CONTENT_TYPE = "audio/l16;rate={rate}"
 
 
 class VonageCodec:
@@ -74,7 +74,7 @@ def answer(offer: Offer) -> tuple[Any, str]:
     endpoint = {
         "type": "websocket",
         "uri": offer.stream_url,
-        "content-type": CONTENT_TYPE,
+        "content-type": _CONTENT_TYPE.format(rate=16_000 if offer.wide else 8_000),
         "headers": {"call": offer.call_id, "agent": offer.agent, "caller": offer.caller},
     }
     return [{"action": "connect", "endpoint": [endpoint]}], "application/json"

@@ -16,6 +16,7 @@ from scripts.phone_line.twilio import TwilioEnd
 from scripts.phone_line.vonage import VonageEnd
 from scripts.phone_line.wire import CarrierEnd
 from server.transports.carrier import CarrierCodec, Frame, LineAudio, LineFormat, LineKey
+from server.transports.line_samples import LineSamples
 from server.transports.plivo import PlivoCodec
 from server.transports.telnyx import TelnyxCodec
 from server.transports.twilio import TwilioCodec
@@ -87,7 +88,7 @@ def test_both_read_the_same_sound_and_the_same_key(carrier: str, sides: dict[str
     codec, frames, _ = sides[carrier]
     sound, key = (codec.decode(frame) for frame in frames)
     assert isinstance(sound, LineAudio)
-    heard = ulaw_decode(LineFormat("l16", 8_000).hear(sound.audio) if carrier == "vonage" else sound.audio)
+    heard = ulaw_decode(LineSamples(LineFormat("l16", 8_000)).hear(sound.audio) if carrier == "vonage" else sound.audio)
     theirs = pipecat[carrier]["read"]
     assert np.array_equal(np.frombuffer(bytes.fromhex(theirs[0]["pcm"]), "<i2"), heard)
     assert (LineKey(theirs[1]["digit"]), theirs[0]["rate"]) == (key, 8_000)

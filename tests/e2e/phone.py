@@ -18,8 +18,9 @@ RATE = 8_000
 
 async def ask(line: Line, text: str, *, quiet_s: float = 0.8) -> Pcm16:
     """Say it, and hear the whole answer: it is over when nothing was heard for so long."""
-    speech = speak(text, rate=RATE)
-    end = line.say(speech, RATE) + speech_bounds(speech)[1]
+    rate = line.end.samples.rate
+    speech = speak(text, rate=rate)
+    end = line.say(speech, rate) + speech_bounds(speech)[1]
     await line.after(end)
     await quiet_after(line, end, quiet_s)
     return line.recording.heard_pcm[end:]
@@ -37,10 +38,10 @@ async def speak_over_the_answer(line: Line) -> tuple[float | None, float]:
     return stopped_after_ms(line.recording.heard_pcm, begins, RATE), len(over) * 1000 / RATE
 
 
-async def understood(server: Server, pcm: Pcm16) -> set[str]:
+async def understood(server: Server, pcm: Pcm16, rate: int = RATE) -> set[str]:
     """The words that a transcriber makes of it."""
     file = io.BytesIO()
-    write_wav(file, pcm, RATE)
+    write_wav(file, pcm, rate)
     async with httpx2.AsyncClient(base_url=server.base_url, timeout=60) as client:
         answer = await client.post(
             "/v1/audio/transcriptions", data={"model": "kammerton"}, files={"file": ("heard.wav", file.getvalue())}

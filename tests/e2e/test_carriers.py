@@ -55,14 +55,15 @@ def switchboard(tmp_path_factory: pytest.TempPathFactory, vonage_api: RestApi) -
 async def test_a_spoken_question_is_answered_over_every_wire(switchboard: tuple[Server, House]):
     server, house = switchboard
 
-    async def call(number: int, carrier: str) -> tuple[str, set[str], list[str]]:
+    async def call(number: int, carrier: str, wide: bool) -> tuple[str, set[str], list[str]]:
         await asyncio.sleep(number * 0.3)
-        async with carrier_call(house, carrier) as line:
+        async with carrier_call(house, carrier, wide=wide) as line:
             await quiet_after(line, 0)
             answer = await ask(line, "Are you a real person?")
-            return carrier, await understood(server, answer), line.recording.findings
+            return carrier, await understood(server, answer, line.end.samples.rate), line.recording.findings
 
-    for carrier, words, findings in await asyncio.gather(*(call(*entry) for entry in enumerate(CARRIERS))):
+    wires = [*((carrier, False) for carrier in CARRIERS), ("asterisk", True)]
+    for carrier, words, findings in await asyncio.gather(*(call(n, *wire) for n, wire in enumerate(wires))):
         assert words & {"assistant", "person"}, (carrier, words)
         assert findings == [], carrier
 

@@ -7,8 +7,10 @@ import uuid
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -34,6 +36,7 @@ from server.transports.carrier import (
     RefusedCall,
     RefusedMessage,
 )
+from server.transports.line_samples import LineSamples
 from server.transports.phone_routes import Offer
 from server.transports.plivo import PlivoCodec
 from server.transports.reordering import Reordering
@@ -46,9 +49,11 @@ WIRES: dict[str, tuple[Callable[[], CarrierCodec], Callable[[], CarrierEnd]]] = 
     "vonage": (VonageCodec, lambda: VonageEnd({"call": str(CALL), "agent": "salon"})),
     "vonage wide": (VonageCodec, lambda: VonageEnd({"call": str(CALL)}, 24_000)),
     "plivo": (PlivoCodec, lambda: PlivoEnd(str(CALL))),
+    "plivo wide": (PlivoCodec, lambda: PlivoEnd(str(CALL), "audio/x-l16;rate=16000")),
     "telnyx": (TelnyxCodec, lambda: TelnyxEnd(str(CALL))),
     "telnyx A-law": (TelnyxCodec, lambda: TelnyxEnd(str(CALL), "PCMA")),
     "asterisk": (WebSocketChannelCodec, lambda: WebSocketChannelEnd(str(CALL))),
+    "asterisk 16 kHz": (WebSocketChannelCodec, lambda: WebSocketChannelEnd(str(CALL), "slin16")),
     "asterisk slin": (WebSocketChannelCodec, lambda: WebSocketChannelEnd(str(CALL), "slin")),
     "audiosocket": (AudioSocketCodec, lambda: AudioSocketEnd(CALL)),
 }
@@ -136,13 +141,46 @@ def test_a_narrow_line_of_16_bits_is_the_telephones_own_g711():
     line = LineFormat("l16", 8_000)
     pcm = noise(0.1, dbfs=-20, rate=8_000)
     assert line.session is AudioFormat.PCMU
-    assert line.hear(pcm.tobytes()) == ulaw_encode(pcm)
-    assert line.hear(line.say(bytes(range(127)))) == bytes(range(127))
+    samples = LineSamples(line)
+    assert samples.hear(pcm.tobytes()) == ulaw_encode(pcm)
+    assert samples.hear(samples.say(bytes(range(127)))) == bytes(range(127))
 
 
-@pytest.mark.parametrize(("encoding", "rate"), [("l16", 16_000), ("opus", 48_000), ("ulaw", 16_000)])
+def test_a_line_at_16_khz_is_heard_and_spoken_in_whole_frames_two_milliseconds_later():
+    line = LineFormat("l16", 16_000)
+    assert line.session is AudioFormat.PCM
+    samples = LineSamples(line)
+    tone = (8_000 * np.sin(np.arange(16_000) / 16_000 * 2 * np.pi * 5_000)).astype("<i2")
+    frames = [tone[start : start + 320].tobytes() for start in range(0, len(tone), 320)]
+    heard = [samples.hear(frame) for frame in frames]
+    assert {len(frame) for frame in heard} == {960}
+    back = [samples.say(frame) for frame in heard]
+    assert {len(frame) for frame in back} == {640}
+    said = np.frombuffer(b"".join(back), "<i2").astype(float)
+    late = 64  # 2 ms there, and 2 back
+    error = said[1_000:] - tone[1_000 - late : -late]
+    assert np.sqrt(np.mean(error**2)) < 0.01 * 8_000
+
+
+def test_a_wide_line_is_asked_for_where_the_carrier_has_it():
+    offer = replace(OFFER, wide=True)
+    ((connect,), _) = vonage.answer(offer)
+    assert connect["endpoint"][0]["content-type"] == "audio/l16;rate=16000"
+    stream = ElementTree.fromstring(plivo.answer(offer)[0]).find("Stream")
+    assert stream is not None
+    assert stream.get("contentType") == "audio/x-l16;rate=16000"
+
+
+@pytest.mark.parametrize("wire", ["plivo wide", "vonage wide", "asterisk 16 kHz"])
+def test_half_a_sample_is_refused(wire: str):
+    codec, end, _ = begun(wire)
+    with pytest.raises(RefusedMessage, match="whole samples"):
+        codec.decode(end.media(b"\x00" * 639, 0))
+
+
+@pytest.mark.parametrize(("encoding", "rate"), [("l16", 48_000), ("opus", 48_000), ("ulaw", 16_000)])
 def test_samples_that_no_session_takes_are_refused_with_those_that_are_allowed(encoding: str, rate: int):
-    with pytest.raises(RefusedCall, match="allowed: ulaw and alaw at 8000, l16 at 8000 and 24000"):
+    with pytest.raises(RefusedCall, match="allowed: ulaw and alaw at 8000, l16 at 8000, 16000 and 24000"):
         LineFormat(encoding, rate)
 
 
