@@ -16,6 +16,7 @@ _PATIENCE_S = 30.0
 """A caller who hears nothing for so long after speaking gives up on the turn."""
 _SETTLE_S = 1.5
 """After a sound that wants no answer: long enough for one to begin all the same."""
+NO_ANSWER = "no answer"
 _TRANSCRIPT_S = 2.0
 _USAGE_S = 1.0
 
@@ -106,7 +107,7 @@ class Conversation:
             else:
                 await self._answered(said.spoken)
         except TimeoutError:
-            said.error = said.error or "no answer"
+            said.error = said.error or NO_ANSWER
 
     async def _answered(self, spoken: Spoken) -> None:
         """Until there is an answer that asks for no tool, and what was heard is told."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import random
 import time
 from collections.abc import Sequence
@@ -21,7 +22,7 @@ from rich.progress import Progress, TaskID
 
 from benchmarks import judgement, machine, peer, results, run, summary
 from benchmarks.conditions import Channel
-from benchmarks.conversation import Conversation
+from benchmarks.conversation import NO_ANSWER, Conversation
 from benchmarks.line import LineError, dial
 from benchmarks.peer import Peer
 from benchmarks.process import busy_cores
@@ -36,6 +37,7 @@ _DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Su
 _ABOUT_DAYS = ("What time do you open on {}?", "Do you have anything free on {}?", "Can I book a haircut on {}?")
 _PAUSE_S = (0.3, 1.2)
 _FULL = 0.9
+_OTHERS = 0.25
 _CLIENTS_LATE_MS = 20.0
 """A piece of audio is 20 ms: callers whose pieces leave so late are no callers in real time."""
 
@@ -207,20 +209,32 @@ def _culprit(level: results.Level, parts: dict[str, float]) -> str:
     clients_are_slow = (level.microphone_late_ms or 0.0) > _CLIENTS_LATE_MS
     if (level.client_cores or 0.0) > _FULL:
         return "the clients took a whole core, so the server may be able to do more: measure from another machine"
+    said = [error for error in level.errors if error != NO_ANSWER]
+    if level.lost and said:
+        return f"the server said: {said[0]}"
     if level.gpu is not None and level.gpu > _FULL:
         return "the GPU was at its end"
     for part, cores in parts.items():
         if part != "models" and cores > _FULL:
             return f"the server's {part} took a whole core"
     if (level.machine_busy or 0.0) > _FULL:
-        others = "" if level.server_cores is None else f", {level.server_cores:.1f} cores of it the server's"
-        return f"all cores of the machine were busy{others}, {level.client_cores:.1f} the clients'"
+        return _busy(level)
     if clients_are_slow:
         return "the clients sent their audio late, so the server may be able to do more: measure from another machine"
-    if level.errors:
-        return f"the server said: {level.errors[0]}"
     stages = level.stages_p95_ms
     slowest = (
         f"; the stages' p95 in ms: {', '.join(f'{name} {ms:.0f}' for name, ms in stages.items())}" if stages else ""
     )
     return f"neither processor nor GPU was at its end{slowest}"
+
+
+def _busy(level: results.Level) -> str:
+    """Whose work it was that took all cores."""
+    clients = f"{level.client_cores or 0.0:.1f} the clients'"
+    if level.server_cores is None:
+        return f"all cores of the machine were busy, {clients}"
+    others = (level.machine_busy or 0.0) * (os.cpu_count() or 1) - level.server_cores - (level.client_cores or 0.0)
+    shares = f"{level.server_cores:.1f} cores of it the server's, {clients}"
+    if others > max(level.server_cores, _OTHERS):
+        return f"other work took {others:.1f} cores of the machine ({shares}): measure when it is quiet"
+    return f"all cores of the machine were busy, {shares}"

@@ -51,10 +51,12 @@ def level(**changes: Any) -> Level:
         (level(gpu=0.97), {}, "the GPU was at its end"),
         (level(), {"event loop": 0.95, "models": 1.0}, "the server's event loop took a whole core"),
         (level(machine_busy=0.97, server_cores=1.6), {}, "all cores of the machine were busy, 1.6 cores of it the"),
-        (level(errors=["no connection: HTTP 503"]), {}, "the server said: no connection: HTTP 503"),
+        (level(machine_busy=0.97, server_cores=0.4), {}, "other work took 1.3 cores of the machine (0.4 cores of it"),
+        (level(machine_busy=0.97, lost=1, errors=["no answer", "no connection: 503"]), {}, "said: no connection: 503"),
     ],
 )
-def test_what_bound_is_named(found: Level, parts: dict[str, float], told: str) -> None:
+def test_what_bound_is_named(found: Level, parts: dict[str, float], told: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
     assert told in density.bound(found, parts, 800)
 
 
