@@ -27,6 +27,7 @@ _TLS_ONLY = {"openai_sdk.mjs"}
 _TROUBLED = {"openai_sdk_edges.py"}
 _AT_ONCE = 3
 _LIMIT_S = 150
+_RECORD = ROOT / "docs" / "conformance.json"
 _RATE = 24_000
 
 SPEECH = {
@@ -141,10 +142,11 @@ def _run(program: str, job: Path, home: Path, events: Events) -> Report:
     return Report(**{**report, "turns": turns, "events": events})
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def calls(request: pytest.FixtureRequest, run: Callable[[str], Report]) -> Iterator[Callable[[str], Future[Report]]]:
-    """All programs that the selected tests ask for, a few at a time: they mostly wait and listen."""
-    programs = [item.callspec.params.get("client") for item in request.session.items if hasattr(item, "callspec")]
+    """All programs that the file's selected tests ask for, a few at a time: they mostly wait and listen."""
+    items = [item for item in request.session.items if item.path == request.path and hasattr(item, "callspec")]
+    programs = [item.callspec.params.get("client") for item in items]
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         started = {program: pool.submit(run, program) for program in dict.fromkeys(filter(None, programs))}
         yield started.__getitem__
@@ -155,6 +157,23 @@ def calls(request: pytest.FixtureRequest, run: Callable[[str], Report]) -> Itera
 def report(client: str, calls: Callable[[str], Future[Report]]) -> Report:
     """What came of the call of the test's client."""
     return calls(client).result()
+
+
+@pytest.fixture
+def as_listed(client: str, report: Report, request: pytest.FixtureRequest) -> Callable[[], None]:
+    """Checks that the client sends and receives what the conformance page says of it; with ``--record`` that page's
+    data are made anew."""
+
+    def check() -> None:
+        listed = json.loads(_RECORD.read_text())
+        if request.config.getoption("--record", default=False):
+            now = {"sent": sorted(report.events.sent), "received": sorted(report.events.delivered)}
+            listed[client] = {"name": report.client, "version": report.version, **now}
+            _RECORD.write_text(json.dumps(dict(sorted(listed.items())), indent=2) + "\n")
+        assert set(listed[client]["sent"]) <= report.events.sent
+        assert set(listed[client]["received"]) <= report.events.delivered
+
+    return check
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 
 import pytest
 
@@ -32,6 +33,11 @@ def test_the_client_has_read_every_event_and_calls_none_of_them_an_error(report:
     assert report.received["session.created"] >= 1
     assert report.received["session.updated"] >= 1
     assert report.received["response.done"] == report.received["response.created"] >= 6
+
+
+@every_caller
+def test_the_client_sends_and_receives_all_that_it_is_listed_with(as_listed: Callable[[], None]):
+    as_listed()
 
 
 @every_caller

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from tests.clients.conftest import Report
@@ -13,6 +15,10 @@ pytestmark = pytest.mark.parametrize("client", [EDGES])
 
 def test_every_event_is_what_the_sdk_says_it_is(report: Report):
     assert not report.dropped
+
+
+def test_the_client_sends_and_receives_all_that_it_is_listed_with(as_listed: Callable[[], None]):
+    as_listed()
 
 
 def test_mcp_servers_are_listed_and_called(report: Report):

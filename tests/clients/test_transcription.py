@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from tests.clients.conftest import Report
@@ -22,6 +24,11 @@ def test_two_sentences_are_written_down_with_no_errors(report: Report):
     assert not report.errors
     assert not report.dropped
     assert_understood(report.facts["finals"])
+
+
+@every_listener
+def test_the_client_sends_and_receives_all_that_it_is_listed_with(as_listed: Callable[[], None]):
+    as_listed()
 
 
 @every_listener
