@@ -103,7 +103,8 @@ def _overview(clients: Mapping[str, Any], letters: Mapping[str, str]) -> Iterato
     yield from _table(("Event", "", "Received by"), rows)
     yield "`response.created` and `response.done` have one field more than the API, `response.kammerton`: `language` is"
     yield "the language that is spoken (ISO 639-1), `switched_from` the one before it in the first response after a"
-    yield "change, and in `response.done` `timings_ms` are the times of its stages.\n"
+    yield "change, in `response.done` `timings_ms` are the times of its stages, and `escalation` is what the agent"
+    yield "told of a caller who goes to a human (`agent`, `to`, `trigger`, `reason`, `transferred`).\n"
     yield "A response that an engine gave up on ends as `failed`. Where the server answers by itself, that is with"
     yield "`create_response`, a response of its own follows that says so. It is in nobody's way: `response.create` ends"
     yield "it at once. Nothing follows when the voice is what failed.\n"

@@ -39,7 +39,7 @@ def examine(settings: Settings, resolved: catalog.ResolvedProfile, egress: Egres
             _examine_entry(wanted.name, settings, resolved)
 
     folder = _folder(settings)
-    return assemble(folder, read_agents(folder), _around(egress, vault, voices, look_at), {})
+    return assemble(folder, read_agents(folder), _around(settings, egress, voices, vault, look_at), {})
 
 
 def load_models(
@@ -94,13 +94,18 @@ def _reached(wanted: ModelEntry, egress: Egress, vault: Vault) -> ChatModel:
 
 
 def _around(
-    egress: Egress, vault: Vault, voices: Sequence[str], model: Callable[[ModelEntry | None], ChatModel | None]
+    settings: Settings,
+    egress: Egress,
+    voices: Sequence[str],
+    vault: Vault,
+    model: Callable[[ModelEntry | None], ChatModel | None],
 ) -> Surroundings:
     return Surroundings(
         check=egress.check,
         client=lambda headers: egress.client(headers=dict(headers)),
         fill=vault.fill,
         voices=tuple(voices),
+        transfers=tuple(pair.partition("=")[0] for pair in settings.phone.transfers.split()),
         model=model,
     )
 
@@ -126,7 +131,8 @@ class Stage:
         vault = Vault(settings.agents.secrets_file)
         loaded = {**models, own: engines.llm}
         self.models = ChatModels(engines.llm, loaded, lambda wanted: _reached(wanted, egress, vault))
-        around = _around(egress, vault, [voice.name for voice in engines.tts.voices], self.models.of)
+        voices = [voice.name for voice in engines.tts.voices]
+        around = _around(settings, egress, voices, vault, self.models.of)
         self.agents = Agents(_folder(settings), around, self._store, self._store.state, mcp)
 
     def text_agent(self, name: str, caller: str, base: SessionConfig, engines: Engines) -> TextAgent | None:

@@ -31,7 +31,6 @@ CREATE TABLE IF NOT EXISTS appointments (
     id INTEGER PRIMARY KEY, date TEXT NOT NULL, time TEXT NOT NULL, service TEXT NOT NULL, name TEXT NOT NULL,
     UNIQUE (date, time)
 );
-CREATE TABLE IF NOT EXISTS transfers (id INTEGER PRIMARY KEY, session TEXT NOT NULL, reason TEXT NOT NULL);
 """
 _HOURS = [*((day, "09:00", "18:00") for day in DAYS[:5]), ("saturday", "10:00", "14:00"), ("sunday", None, None)]
 _SERVICES = [("haircut", 25.0), ("beard trim", 15.0), ("colouring", 60.0), ("massage", 45.0), ("facial", 55.0)]
@@ -219,11 +218,3 @@ async def get_price(service: str) -> dict[str, Any]:
 async def get_directions() -> dict[str, Any]:
     """Address and parking of the business."""
     return {"address": "Lindenallee 12", "parking": "behind the building"}
-
-
-@tool(on_interrupt="finish")
-async def transfer_to_human(reason: str, context: ToolContext) -> dict[str, Any]:
-    """Transfer the call to a human colleague."""
-    wanted = "INSERT INTO transfers (session, reason) VALUES (?, ?)"
-    await _ask(lambda connection: connection.execute(wanted, (context.session_id, reason)))
-    return {"status": "transferring"}

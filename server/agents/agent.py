@@ -13,7 +13,8 @@ import httpx2
 import orjson
 
 from models.base import ChatModel, ToolSpec
-from server.agents.files import AgentFile, McpEntry, ModelEntry, ToolEntry, fault, in_order
+from server.agents.escalation import TransferToHuman
+from server.agents.files import AgentFile, EscalationEntry, McpEntry, ModelEntry, ToolEntry, fault, in_order
 from server.agents.http_tools import HttpTool
 from server.agents.mcp_tools import McpServer, McpTool, over_http, over_pipes
 from server.agents.python_tools import load_tools
@@ -28,14 +29,16 @@ _log = logging.getLogger(__name__)
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """What agents may use of the server. check: raises PolicyError unless the URL may be asked. client: makes a network
-    client that sends these headers. fill: puts secrets into a text; raises SettingsError. voices: names of all. model:
-    the chat model that an agent's file asks for, None where agents are only looked at; raises SettingsError or
-    PolicyError for one that cannot be had."""
+    client that sends these headers. fill: puts secrets into a text; raises SettingsError. voices: names of all.
+    transfers: names of those who take phone calls; none where there is no phone. model: the chat model that an agent's
+    file asks for, None where agents are only looked at; raises SettingsError or PolicyError for one that cannot be
+    had."""
 
     check: Callable[[str], None]
     client: Callable[[Mapping[str, str]], httpx2.AsyncClient]
     fill: Callable[[str], str]
     voices: tuple[str, ...]
+    transfers: tuple[str, ...]
     model: Callable[[ModelEntry | None], ChatModel | None]
 
 
@@ -134,6 +137,7 @@ def assemble(
     SettingsError with a line for each fault: file, line, field."""
     faults: list[str] = []
     agents = {name: Agent(name, file) for name, file in files.items()}
+    escalate = TransferToHuman({name: file.escalation for name, file in files.items() if file.escalation})
     for name, agent in agents.items():
         for language, voice in agent.file.voices.items():
             if voice not in around.voices:
@@ -148,12 +152,27 @@ def assemble(
                 _add(agent, entry, folder, around, servers)
             except (SettingsError, PolicyError) as error:
                 faults.append(fault(folder, name, ("tools", at), str(error)))
+        if agent.file.escalation:
+            faults += _escalate(agent, agent.file.escalation, escalate, folder, around)
         for target in agent.file.hands_to:
             _enter(agent, HandOff(agents[target]))
     faults += _conflicts(folder, agents)
     if faults:
         raise SettingsError("\n".join(faults))
     return agents
+
+
+def _escalate(
+    agent: Agent, entry: EscalationEntry, tool: TransferToHuman, folder: Path, around: Surroundings
+) -> list[str]:
+    try:
+        _enter(agent, tool)
+    except SettingsError as error:
+        return [fault(folder, agent.name, ("escalation",), str(error))]
+    if entry.to and around.transfers and entry.to not in around.transfers:
+        told = f"{entry.to!r} is no name in phone.transfers: {', '.join(around.transfers)}"
+        return [fault(folder, agent.name, ("escalation", "to"), told)]
+    return []
 
 
 def _conflicts(folder: Path, agents: Mapping[str, Agent]) -> list[str]:

@@ -119,6 +119,29 @@ class ModelEntry(_Table):
         return self
 
 
+class EscalationEntry(_Table):
+    """When a caller goes to a human, and what is said then. to: on the phone, a name of ``phone.transfers``; any if not
+    given. elsewhere: said instead where no call can be handed on. by_model: the model may decide. words: of the caller,
+    in any language. failures: of the model, or of tools, in a row. misunderstandings: turns in a row of whose words the
+    transcriber is less sure than min_confidence (0 to 1). limits: when turns, minutes or tokens are used up."""
+
+    say: Texts = Field(min_length=1)
+    elsewhere: Texts = {}
+    to: str = Field(default="", max_length=100)
+    by_model: bool = True
+    words: list[Annotated[str, Field(min_length=1, max_length=100)]] = []
+    failures: int | None = Field(default=None, ge=1, le=10)
+    misunderstandings: int | None = Field(default=None, ge=1, le=10)
+    min_confidence: float = Field(default=0.0, ge=0, le=1)
+    limits: bool = False
+
+    @model_validator(mode="after")
+    def _measured(self) -> EscalationEntry:
+        if (self.misunderstandings is None) != (self.min_confidence == 0):
+            raise ValueError("misunderstandings and min_confidence belong together")
+        return self
+
+
 class StateEntry(_Table):
     """A state of a script. say: its sentence. slot: the name under which the caller's next words are kept. expect:
     what they must hold, as words by the value that is kept ("friday" = ["friday", "freitag"]); anything if not given.
@@ -166,8 +189,8 @@ class AgentFile(_Table):
     """One agent. greeting, disclosure: said first, the disclosure before the greeting. voices: by language.
     description, accepts: what other agents are told of it, and which facts they must hand over with a call (JSON Schema
     by name). hands_to: agents that it may hand a call to. goodbye: said when a limit is reached and there is no script.
-    model: the profile's if not given. cloud: whether its calls may leave this machine, which is not for it to decide
-    alone."""
+    model: the profile's if not given. escalation: comes before the script. cloud: whether its calls may leave this
+    machine, which is not for it to decide alone."""
 
     instructions: str = Field(min_length=1)
     language: Language = "en"
@@ -181,6 +204,7 @@ class AgentFile(_Table):
     tools: list[ToolEntry] = []
     limits: Limits = Limits()
     model: ModelEntry | None = None
+    escalation: EscalationEntry | None = None
     script: ScriptEntry | None = None
     cloud: CloudEntry = CloudEntry()
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from models.base import ChatModel, Synthesizer, Transcriber, VoiceActivityDetector
 from server.agents.agent import Agent, Surroundings, assemble
+from server.agents.escalation import Watch
 from server.agents.files import read_agents
 from server.agents.hearing import Heard, NotingTranscriber
 from server.agents.limited_model import LimitedModel
@@ -95,7 +96,8 @@ class Agents:
         state = self._state(session_id, name)
         reachable = self._reachable(agent)
         models = ModelOfAgent({one.name: one.model or engines.llm for one in reachable}, name)
-        model = LimitedModel(models, agent.file, state, heard)
+        tables = {one.name: one.file.escalation for one in reachable if one.file.escalation}
+        model = LimitedModel(models, agent.file, state, heard, Watch(tables, heard))
         own = SessionEngines(engines.vad, NotingTranscriber(engines.stt, heard), model, engines.tts)
         tools = {called: tool for one in reachable for called, tool in one.tools.items()}
         toolbox = Toolbox(tools, self._ledger, state, scope, self._mcp)

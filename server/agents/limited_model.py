@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 
 from models.base import ChatDelta, ChatDone, ChatModel, ChatRequest, EngineError, TextDelta, Usage
+from server.agents.escalation import Watch, called
 from server.agents.files import AgentFile, Limits, ScriptEntry, in_order
 from server.agents.hearing import Heard
 from server.agents.script import play
@@ -20,7 +21,8 @@ _UNCLEAR_IN_A_ROW = 2
 
 class LimitedModel:
     """See ChatModel. Answers with the agent's own sentences where the model must not or cannot go on: a limit of the
-    session is reached, the model has failed as often as the script allows, or the caller was not understood.
+    session is reached, the model has failed as often as the script allows, or the caller was not understood; with a
+    call of the tool that brings a human in, where ``watch`` says so.
 
     The script, once it has taken over, stays. tokens are counted also for answers that were thrown away: they were
     paid for. heard: of the session. clock: seconds.
@@ -32,6 +34,7 @@ class LimitedModel:
         agent: AgentFile,
         state: SharedState,
         heard: Heard,
+        watch: Watch,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.name = model.name
@@ -40,6 +43,7 @@ class LimitedModel:
         self._agent = agent
         self._state = state
         self._heard = heard
+        self._watch = watch
         self._clock = clock
         self._started = clock()
         self._tokens = 0
@@ -49,7 +53,7 @@ class LimitedModel:
 
     async def warm(self, request: ChatRequest) -> None:
         """See ChatModel."""
-        await self._model.warm(request)
+        await self._model.warm(self._watch.shown(request))
 
     async def close(self) -> None:
         """See ChatModel. The model behind it serves others, and stays."""
@@ -57,15 +61,24 @@ class LimitedModel:
     async def stream(self, request: ChatRequest) -> AsyncGenerator[ChatDelta, None]:
         """See ChatModel."""
         said = [message.text for message in request.messages if message.role == "user"]
-        sentence = await self._own_sentence(said)
+        limit = self._limit_reached(self._agent.limits, len(said))
+        trigger = self._watch.due(request, self._failures, limit)
+        sentence = None if trigger else await self._own_sentence(said, limit)
         while sentence is None:
+            if trigger:
+                _log.info("to a human", extra={"agent": request.agent, "trigger": trigger.value})
+                yield called(trigger)
+                yield ChatDone("tool_calls", Usage(0, 0))
+                return
             try:
-                async with aclosing(self._answer(request)) as deltas:
+                async with aclosing(self._answer(self._watch.shown(request))) as deltas:
                     async for delta in deltas:
                         yield delta
                 return
             except _NothingSaidError as nothing:
-                sentence = await self._after_failure(nothing.error, said)
+                self._failures += 1
+                trigger = self._watch.due(request, self._failures, None)
+                sentence = None if trigger else await self._after_failure(nothing.error, said)
         yield TextDelta(sentence)
         yield ChatDone("stop", Usage(0, 0))
 
@@ -89,18 +102,16 @@ class LimitedModel:
     async def _after_failure(self, error: EngineError, said: Sequence[str]) -> str | None:
         """A sentence instead of the answer; None to ask the model again. Raises the error when there is neither."""
         script = self._agent.script
-        self._failures += 1
         if script is None:
             raise error
         _log.warning("the model failed", extra={"failures": self._failures, "error": str(error)})
         return await self._take_over(script, said) if self._failures >= script.failures else None
 
-    async def _own_sentence(self, said: Sequence[str]) -> str | None:
+    async def _own_sentence(self, said: Sequence[str], reached: str | None) -> str | None:
         agent = self._agent
         script = agent.script
         if script is not None and self._taken_over_at is not None:
             return await self._play(script, said)
-        reached = self._limit_reached(agent.limits, len(said))
         if reached:
             _log.info("a limit of the agent is reached", extra={"limit": reached})
             return await self._take_over(script, said) if script else in_order(agent.goodbye, self._language) or None

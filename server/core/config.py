@@ -75,7 +75,7 @@ class SessionConfig:
     function's name. max_output_tokens None means "inf". context_tokens: what
     the model can read and write at once, None when unknown. mcp: servers that
     the client names. server_tools: run by the server; no client sets or sees
-    them.
+    them. door_tools: those that come with the door, whichever agent answers.
     language: ISO 639-1 the caller is expected to speak, None when unknown. language_floor: how sure the transcriber
     must be (0 to 1) that a turn is in another language than the call, for the call to change over.
     voices: a voice by language, for a call whose ``voice`` does not speak it. apologies: by language, what is said when
@@ -96,6 +96,7 @@ class SessionConfig:
     logprobs: bool = False
     tools: tuple[Tool, ...] = ()
     server_tools: tuple[ServerTool, ...] = ()
+    door_tools: tuple[ServerTool, ...] = ()
     mcp: tuple[McpEndpoint, ...] = ()
     tool_limits: ToolLimits = field(default_factory=ToolLimits)
     tool_choice: str = "auto"

@@ -300,7 +300,8 @@ class ToolOutcome(StrEnum):
 @dataclass(frozen=True, slots=True)
 class ToolFinished:
     """Fact of a server tool: its call is over. output: what the model reads. seconds: how long it took. changes: new
-    values of fields of SessionConfig, in force from the answer on. say: the answer word for word, "" asks the model."""
+    values of fields of SessionConfig, in force from the answer on. say: the answer word for word, "" asks the model.
+    facts: what the client is told beside the answer."""
 
     call_id: str
     outcome: ToolOutcome
@@ -308,6 +309,7 @@ class ToolFinished:
     seconds: float
     changes: Mapping[str, Any] = field(default_factory=lambda: EMPTY)
     say: str = ""
+    facts: Mapping[str, Any] = field(default_factory=lambda: EMPTY)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,12 +6,14 @@ Names follow the OpenAI Realtime API (GA).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 from server.core.config import AudioFormat, SessionConfig
 from server.core.inputs import TokenLogprob, TokenUsage
 from server.core.items import Item
+from server.core.tools import EMPTY
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +135,7 @@ class ResponseView:
     """The ``response`` object as the client sees it. conversation: its id, "" when out-of-band. reason:
     turn_detected, client_cancelled or max_output_tokens; error_code and error_message: when failed. usage: None
     while in progress. language: what is spoken (ISO 639-1), None when unknown. switched_from: the call's language until
-    now, when this is its first response in another."""
+    now, when this is its first response in another. facts: of the server tools that it reports, by name."""
 
     id: str
     status: ResponseStatus
@@ -150,6 +152,7 @@ class ResponseView:
     usage: TokenUsage | None = None
     language: str | None = None
     switched_from: str | None = None
+    facts: Mapping[str, Any] = field(default_factory=lambda: EMPTY)
 
 
 @dataclass(frozen=True, slots=True)

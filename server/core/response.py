@@ -5,9 +5,10 @@ Order of events: OpenAI Realtime (GA), text, audio and function-call responses, 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from enum import StrEnum
+from typing import Any
 
 from server.core.conversation import Conversation
 from server.core.events import (
@@ -111,6 +112,10 @@ class Response:
     def speak(self, language: str | None, switched_from: str | None) -> None:
         """It is made in this language, the first one after the call changed over from another."""
         self._view = replace(self._view, language=language, switched_from=switched_from or self._view.switched_from)
+
+    def add_facts(self, facts: Mapping[str, Any]) -> None:
+        """What the client is told with it."""
+        self._view = replace(self._view, facts=facts)
 
     def created(self) -> ResponseCreated:
         """The response becomes visible."""

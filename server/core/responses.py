@@ -336,7 +336,7 @@ class Responses:
     def _reporting(self, response: Response) -> None:
         """The response's context is what is there now."""
         if takes_server_tools(response.overrides):
-            self.reports.tools.reported_by(response.id)
+            response.add_facts(self.reports.tools.reported_by(response.id))
 
     def _activate(self, overrides: e.ResponseOverrides, script: str = "") -> Response:
         response = self._make(overrides, script)

@@ -41,7 +41,8 @@ class State:
     @property
     def server_tools(self) -> tuple[ServerTool, ...]:
         """All tools that the server runs: its own, and those of the MCP servers that the client has named."""
-        return (*self.config.server_tools, *(tool for tools in self.mcp_tools.values() for tool in tools))
+        own = (*self.config.server_tools, *self.config.door_tools)
+        return (*own, *(tool for tools in self.mcp_tools.values() for tool in tools))
 
     @property
     def expected_language(self) -> str | None:

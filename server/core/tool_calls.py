@@ -3,7 +3,9 @@ ends."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from server.core import events as e
 from server.core.generations import takes_server_tools
@@ -40,6 +42,7 @@ class ToolCalls:
         self.mcp = McpServers(state)
         self._calls: dict[str, _Call] = {}
         self._untold: dict[str, str] = {}
+        self._facts: dict[str, Any] = {}
         self._to_tell_with: list[str] = []
         self._told_by: dict[str, list[str]] = {}
         self._run: set[str] = set()
@@ -139,9 +142,9 @@ class ToolCalls:
             return []
         found = self.find(item.name)
         policy = found.policy if found else e.ToolPolicy()
-        refusal = "limit" if self.exhausted else ""
-        self._in_turn += 1
-        self._in_session += 1
+        refusal = "limit" if self.exhausted and not policy.unlimited else ""
+        self._in_turn += not policy.unlimited
+        self._in_session += not policy.unlimited
         outputs: list[e.Output] = []
         if policy.second_filler and not self.running:
             self._slow += 1
@@ -186,12 +189,14 @@ class ToolCalls:
                 outputs += self._keep(call)
         return outputs
 
-    def reported_by(self, response_id: str) -> None:
-        """This response's context holds all results so far."""
+    def reported_by(self, response_id: str) -> Mapping[str, Any]:
+        """This response's context holds all results so far. What the client is told with it."""
+        facts, self._facts = self._facts, {}
         if self._untold:
             self._told_by[response_id] = [*self._to_tell_with, *self._untold]
             self._to_tell_with.clear()
             self._untold.clear()
+        return facts
 
     def interrupt(self) -> list[e.Output]:
         """The answer was cut short: end the calls that are of no use without it, let the others finish late."""
@@ -231,6 +236,7 @@ class ToolCalls:
         if result.changes:
             self._state.config = replace(self._state.config, **result.changes)
         self._untold[call.call_id] = result.say
+        self._facts |= result.facts
         if call.item_id:
             good = result.outcome in (e.ToolOutcome.OK, e.ToolOutcome.REPEATED)
             return self._into_item(call, *((result.output, "") if good else ("", result.output)))

@@ -31,6 +31,7 @@ class ToolPolicy:
     result_limit_bytes: a longer result is not shown to the model.
     filler: what is said when the model calls the tool without a word of its own, by ISO 639-1 language; ANY_LANGUAGE
     for all others, no entry for silence. second_filler: said when slow_after_s seconds have passed without a result.
+    unlimited: a call does not count towards ToolLimits, and is never refused for them.
     """
 
     timeout_s: float = 10.0
@@ -40,6 +41,7 @@ class ToolPolicy:
     filler: Mapping[str, str] = field(default_factory=lambda: EMPTY)
     second_filler: Mapping[str, str] = field(default_factory=lambda: EMPTY)
     slow_after_s: float = 5.0
+    unlimited: bool = False
 
 
 @dataclass(frozen=True, slots=True)

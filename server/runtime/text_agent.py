@@ -133,7 +133,9 @@ class TextAgent:
     ) -> AsyncGenerator[e.ToolPartial | e.ToolFinished, None]:
         """Run the calls beside each other; what they have to say as it comes, their ends among it."""
         for place, (call_id, name, arguments) in enumerate(calls):
-            refusal = _LIMIT if ran + place >= self._config.tool_limits.turn else ""
+            found = next((tool for tool in self._config.server_tools if tool.tool.name == name), None)
+            free = found is not None and found.policy.unlimited
+            refusal = _LIMIT if ran + place >= self._config.tool_limits.turn and not free else ""
             self._tools.start(
                 e.RunTool(call_id, name, arguments, "", "", self._config.language, refusal, self._config.agent)
             )

@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import logging
 from collections import Counter
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -37,6 +37,7 @@ class _Ended:
     output: str
     changes: dict[str, Any] = field(default_factory=dict)
     say: str = ""
+    facts: Mapping[str, Any] = field(default_factory=dict)
     nothing_done: bool = False
 
 
@@ -110,7 +111,13 @@ class ToolRunner:
             ended = _failed(e.ToolOutcome.ERROR, "the server could not write the call down, so it was not made")
         await self._tell(
             e.ToolFinished(
-                effect.call_id, ended.outcome, ended.output, self._clock() - started, ended.changes, ended.say
+                effect.call_id,
+                ended.outcome,
+                ended.output,
+                self._clock() - started,
+                ended.changes,
+                ended.say,
+                ended.facts,
             )
         )
 
@@ -132,7 +139,8 @@ class ToolRunner:
         call = ToolCall(effect.call_id, effect.name, values, key, effect.response_id, effect.turn_id)
         toolbox = self._toolbox
         scope = toolbox.scope or self._session_id
-        context = ToolContext(self._session_id, scope, effect.agent, effect.language, toolbox.state)
+        around = (effect.agent, effect.language, toolbox.state, toolbox.transfer)
+        context = ToolContext(self._session_id, scope, *around)
         if key in self._deeds:
             return await self._same(self._deeds[key])
         earlier = await toolbox.ledger.begin(key, call, context)
@@ -223,4 +231,4 @@ def _encoded(result: Result, limit: int) -> _Ended:
     if len(raw) > limit:
         hint = f"The result had {len(raw)} bytes; ask for less."
         return _failed(e.ToolOutcome.TOO_LARGE, "result too large", hint=hint)
-    return _Ended(e.ToolOutcome.OK, raw.decode(), dict(result.changes), result.say)
+    return _Ended(e.ToolOutcome.OK, raw.decode(), dict(result.changes), result.say, result.facts)

@@ -8,7 +8,7 @@ and the size of its result after: a tool does neither.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -35,6 +35,11 @@ __all__ = [
     "Toolbox",
     "offered",
 ]
+
+
+def _nobody(to: str) -> bool:
+    """There is no call, so that it cannot be handed to anybody."""
+    return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +72,14 @@ class Result:
 
     value: what the model reads; a str as it is, anything else as JSON (must be serialisable). changes: fields of
     SessionConfig with new values, in force before the answer is made: how a hand-off changes instructions, voice and
-    tools. say: the answer, spoken word for word instead of asking the model; "" asks the model.
+    tools. say: the answer, spoken word for word instead of asking the model; "" asks the model. facts: what the client
+    is told beside that answer (``response.kammerton``), by name.
     """
 
     value: Any
     changes: Mapping[str, Any] = field(default_factory=lambda: EMPTY)
     say: str = ""
+    facts: Mapping[str, Any] = field(default_factory=lambda: EMPTY)
 
 
 class SharedState(Protocol):
@@ -98,6 +105,8 @@ class ToolContext:
 
     scope: whose deeds count as the same: the session's id, or what outlives a dropped connection (a caller's number).
     agent: name of the agent whose turn it is, "" without one. language: ISO 639-1 of the caller, None when unknown.
+    transfer: hands a phone call to whoever the operator has set down under this name, "" for any, as soon as what is
+    said now was heard; False where there is no call that can be handed on, or nobody of that name.
     """
 
     session_id: str
@@ -105,6 +114,7 @@ class ToolContext:
     agent: str
     language: str | None
     state: SharedState
+    transfer: Callable[[str], bool] = _nobody
 
 
 class RunnableTool(Protocol):
@@ -223,13 +233,14 @@ class MemoryLedger:
 @dataclass(frozen=True, slots=True)
 class Toolbox:
     """What one session's calls are run with. tools: by name, of all agents that the session may come to; which of them
-    the model is offered is ``SessionConfig.server_tools``."""
+    the model is offered is ``SessionConfig.server_tools``. transfer: see ToolContext."""
 
     tools: Mapping[str, RunnableTool] = field(default_factory=dict)
     ledger: CallLedger = field(default_factory=MemoryLedger)
     state: SharedState = field(default_factory=MemoryState)
     scope: str = ""
     mcp: McpConnector | None = None
+    transfer: Callable[[str], bool] = _nobody
 
 
 def offered(tool: RunnableTool) -> ServerTool:

@@ -34,7 +34,8 @@ class Warming:
         if config is self._config:
             return
         self._config = config
-        beginning = config.agent, config.instructions, (*(own.tool for own in config.server_tools), *config.tools)
+        own = (tool.tool for tool in (*config.server_tools, *config.door_tools))
+        beginning = config.agent, config.instructions, (*own, *config.tools)
         if beginning[1:] == ("", ()) or beginning == self._beginning:
             return
         self._beginning = beginning

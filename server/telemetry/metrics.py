@@ -86,6 +86,7 @@ class Metrics:
         self._client_errors = self._counter("client_errors", "Error events sent to clients.", "code")
         self._tools = self._counter("tool_calls", "Calls of server tools by how they ended.", "outcome")
         self._tool_latency = self._histogram("tool_latency_seconds", "How long calls of server tools took.")
+        self._escalations = self._counter("escalations", "Callers who went to a human, by what set it off.", "trigger")
         kinds = ("vad", "stt", "llm", "tts")
         build = self._gauge("build_info", "What is running; always 1.", "version", *kinds)
         build.labels(version, *((engines or {}).get(kind, "") for kind in kinds)).set(1)
@@ -102,6 +103,8 @@ class Metrics:
         elif isinstance(input, ToolFinished):
             self._tools.labels(input.outcome.value).inc()
             self._tool_latency.observe(input.seconds)
+            if escalation := input.facts.get("escalation"):
+                self._escalations.labels(escalation["trigger"]).inc()
         for output in outputs:
             if isinstance(output, ResponseDone):
                 self._count_response(output)

@@ -76,10 +76,20 @@ def equip(
     config: SessionConfig, toolbox: Toolbox, tools: PhoneTools, leave: Callable[[str], None], *, transfers: bool
 ) -> tuple[SessionConfig, Toolbox]:
     """The session's configuration and tools with those of the phone. transfers: whether the carrier can be
-    told to call somebody: over its REST API, or when it asks what comes after a stream."""
+    told to call somebody: over its REST API, or when it asks what comes after a stream. An agent's own tool of such a
+    name takes the place of that of the phone."""
     own: list[EndCall | TransferCall] = [EndCall(leave)] if tools.end_call else []
-    if tools.transfers and transfers:
-        own.append(TransferCall(leave, tools.transfers))
-    listed = (*config.server_tools, *map(offered, own))
+    numbers = (tools.transfers or {}) if transfers else {}
+    if numbers:
+        own.append(TransferCall(leave, numbers))
+    own = [tool for tool in own if tool.spec.name not in toolbox.tools]
     named = {**toolbox.tools, **{tool.spec.name: tool for tool in own}}
-    return replace(config, server_tools=listed), replace(toolbox, tools=named)
+
+    def transfer(to: str) -> bool:
+        number = numbers.get(to or min(numbers, default=""))
+        if number is not None:
+            leave(number)
+        return number is not None
+
+    own_tools = replace(toolbox, tools=named, transfer=transfer)
+    return replace(config, door_tools=tuple(map(offered, own))), own_tools

@@ -190,9 +190,11 @@ def part_object(kind: str, text: str) -> Json:
 
 def response_object(response: ResponseView) -> Json:
     """``response``: usage and metadata are null where there is none. ``kammerton`` is a field that the API lacks
-    and that its clients pass over: the language that is spoken, and the one before it where that has just changed."""
-    language = {"language": response.language, "switched_from": response.switched_from}
+    and that its clients pass over: the language that is spoken, the one before it where that has just changed, and
+    facts of the tools that it reports."""
+    language: Json = {"language": response.language, "switched_from": response.switched_from}
     extension = {name: value for name, value in language.items() if value is not None}
+    extension |= response.facts
     return {
         **({"kammerton": extension} if extension else {}),
         "object": "realtime.response",

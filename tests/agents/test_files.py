@@ -82,6 +82,8 @@ def test_a_file_is_read_with_its_defaults(tmp_path: Path) -> None:
         ('hands_to = ["booking"]', 'hands_to = ["x"]', "front.toml:6: hands_to.0: 'x' is no other agent"),
         ("instructions = ", "instruction = ", "front.toml:1: instructions: field required"),
         ("turns = 3", "turns = ", "front.toml: is not valid TOML"),
+        ("turns = 3", 'turns = 3\n[escalation]\nwords = ["human"]', "front.toml:14: escalation.say: field required"),
+        ("turns = 3", 'turns = 3\n[escalation]\nsay = "x"\nmisunderstandings = 2', "front.toml:14: escalation: misund"),
     ],
 )
 def test_a_fault_is_told_with_file_line_and_field(tmp_path: Path, old: str, new: str, told: str) -> None:

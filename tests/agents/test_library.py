@@ -66,6 +66,7 @@ def library(folder: Path, models: ChatModels | None = None) -> Agents:
         lambda headers: egress.client(headers=headers),
         Vault(folder / "secrets.toml").fill,
         ("en_US", "de_DE"),
+        ("human",),
         models.of if models else lambda wanted: None,
     )
     return Agents(folder, around, MemoryLedger(), lambda session_id, agent: MemoryState())

@@ -15,6 +15,7 @@ from models.base import (
     TextDelta,
     Usage,
 )
+from server.agents.escalation import Watch
 from server.agents.files import AgentFile
 from server.agents.hearing import Heard
 from server.agents.limited_model import LimitedModel
@@ -74,7 +75,8 @@ class Call:
         self.now = 0.0
         self.said: list[ChatMessage] = []
         file = AgentFile.model_validate({"instructions": "x", **agent})
-        self._limited = LimitedModel(self.model, file, self.state, self.heard, lambda: self.now)
+        watch = Watch({}, self.heard)
+        self._limited = LimitedModel(self.model, file, self.state, self.heard, watch, lambda: self.now)
 
     def understood(self, confidence: float) -> None:
         """How well the next turn is heard."""

@@ -198,6 +198,30 @@ async def test_a_german_caller_books_by_voice_over_several_turns_and_the_row_is_
     assert booked == [("haircut", "Paul")]
 
 
+@pytest.mark.parametrize(
+    ("agent", "words", "voice", "answer", "trigger"),
+    [
+        ("reception", "Can I talk to a human please?", "en-us", "I have asked a colleague to take over.", "words"),
+        ("empfang", "Ich möchte mit einem Mitarbeiter sprechen.", "de", "Ich habe eine Kollegin gebeten", ""),
+    ],
+)
+async def test_who_asks_for_a_human_is_told_and_so_is_the_client(
+    server: Server, reception: Path, agent: str, words: str, voice: str, answer: str, trigger: str
+) -> None:
+    async with caller(server, agent) as connected:
+        await greeted(connected)
+        since = len(connected.events)
+        said = await ask(connected, words, voice)
+        heard = connected.of("conversation.item.input_audio_transcription.completed", since)
+        assert answer in said, [event.transcript for event in heard]
+        report = connected.of("response.done", since)[-1].response.kammerton["escalation"]
+        assert (report["agent"], report["to"], report["transferred"]) == (agent, "human", False)
+        assert report["trigger"] == (trigger or report["trigger"])
+    ran = rows(reception / "store.db", "SELECT outcome FROM tool_calls WHERE tool = 'transfer_to_human'")
+    assert ("ok",) in ran
+    assert "kammerton_escalations_total" in server.get("/metrics")[1]
+
+
 async def _book(connected: Caller) -> int:
     """The whole talk, up to the call of the tool; where in the events that ends."""
     await greeted(connected)

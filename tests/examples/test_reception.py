@@ -108,7 +108,6 @@ async def test_an_appointment_is_moved_and_cancelled(reception: Reception) -> No
         ("book_appointment", {**BOOKING, "day": "sunday"}, {"status": "closed", "day": "sunday"}),
         ("book_appointment", {**BOOKING, "time": "ten"}, {"error": "unknown time"}),
         ("check_availability", {"day": "sunday"}, {"day": "sunday", "slots": []}),
-        ("transfer_to_human", {"reason": "complaint"}, {"status": "transferring"}),
     ],
 )
 async def test_questions_are_answered_from_the_database(
