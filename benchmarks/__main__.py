@@ -1,4 +1,4 @@
-"""`python -m benchmarks run | density | report`: a Realtime server measured from outside. `--help` tells more."""
+"""`python -m benchmarks run | density | compare | report`: Realtime servers measured from outside."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from types import ModuleType
 
 from rich.console import Console
 
-from benchmarks import density, run
+from benchmarks import compare, density, run
 from benchmarks.peer import UsageError
 from benchmarks.prices import PriceError
 from benchmarks.report import command as report
 from benchmarks.results import ResultError
 from benchmarks.scenario import ScenarioError
 
-COMMANDS: dict[str, ModuleType] = {"run": run, "density": density, "report": report}
+COMMANDS: dict[str, ModuleType] = {"run": run, "density": density, "compare": compare, "report": report}
 """Each has ``add_arguments(parser)`` and ``main(arguments)``, which gives the exit code."""
 
 

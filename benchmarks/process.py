@@ -22,11 +22,13 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A running server. ready_s: seconds from start to the first 200 of /readyz."""
+    """A running server. ready_s: seconds from start to the first 200 of /readyz. helpers: processes, not among its
+    children, that work for it alone, and count as its own."""
 
     pid: int
     port: int
     ready_s: float
+    helpers: tuple[int, ...] = ()
 
     @property
     def url(self) -> str:
@@ -34,7 +36,7 @@ class Server:
 
     def cpu_s(self) -> float:
         """CPU seconds of the process and its children so far, user and system."""
-        return sum(_cpu_s(f"/proc/{pid}/stat") for pid in _tree(self.pid))
+        return sum(_cpu_s(f"/proc/{pid}/stat") for pid in self._processes())
 
     def cpu_by_part(self) -> dict[str, float]:
         """The same CPU seconds, by who spent them: the event loop, the threads with the models, the speech workers."""
@@ -44,13 +46,16 @@ class Server:
 
     def own_memory_mb(self) -> float:
         """Memory of the process and its children, in MB; a page that several processes share counts once in all."""
-        rollups = [Path(f"/proc/{pid}/smaps_rollup").read_text() for pid in _tree(self.pid)]
+        rollups = [Path(f"/proc/{pid}/smaps_rollup").read_text() for pid in self._processes()]
         return sum(int(text.partition("\nPss:")[2].split()[0]) for text in rollups) * 1024 / 1e6
 
     def memory_mb(self) -> float:
         """Resident memory of the process and its children, in MB; shared pages count in each."""
-        pages = sum(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in _tree(self.pid))
+        pages = sum(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in self._processes())
         return pages * _PAGE / 1e6
+
+    def _processes(self) -> list[int]:
+        return [process for pid in (self.pid, *self.helpers) for process in _tree(pid)]
 
 
 @contextmanager

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from benchmarks.client import Caller, call
-from benchmarks.peers.pipecat.process import PYTHON, Peer, run
+from benchmarks.peers.pipecat.process import PYTHON, run
+from benchmarks.process import Server
 from benchmarks.speech import speak
 
 pytestmark = pytest.mark.skipif(not PYTHON.exists(), reason="scripts/peer-env has not been run")
@@ -23,13 +24,13 @@ _TOOL: dict[str, Any] = {
 
 
 @pytest.fixture(scope="module")
-def peer() -> Iterator[Peer]:
+def peer() -> Iterator[Server]:
     with run("tuned", hold_ms=600) as peer:
         yield peer
 
 
 @pytest.fixture
-async def caller(peer: Peer) -> AsyncIterator[Caller]:
+async def caller(peer: Server) -> AsyncIterator[Caller]:
     session = {"instructions": "You are the receptionist of a hair salon.", "tools": [_TOOL]}
     async with call(peer.url, session) as caller:
         yield caller

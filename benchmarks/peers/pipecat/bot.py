@@ -101,21 +101,9 @@ class Bot:
         transport = FastAPIWebsocketTransport(socket, params)
         events = Events(socket, dialect)
         llm.register_function(None, events.ask_client)
-        self.worker = PipelineWorker(
-            Pipeline(
-                [
-                    transport.input(),
-                    Stt(tuned=tuned),
-                    aggregators.user(),
-                    llm,
-                    tts,
-                    transport.output(),
-                    aggregators.assistant(),
-                ]
-            ),
-            observers=[events],
-            enable_rtvi=False,
-        )
+        hearing = [transport.input(), Stt(tuned=tuned), events.heard, aggregators.user()]
+        answering = [llm, events.thought, tts, events.said, transport.output(), aggregators.assistant()]
+        self.worker = PipelineWorker(Pipeline([*hearing, *answering]), enable_rtvi=False)
         self._transport = transport
 
     async def run(self) -> None:
@@ -140,12 +128,12 @@ def _schema(tool: Mapping[str, Any]) -> FunctionSchema:
     )
 
 
-async def configure(socket: WebSocket, hold_ms: int) -> dict[str, Any]:
+async def configure(socket: WebSocket, kind: str, hold_ms: int) -> dict[str, Any]:
     """Shake hands as a Realtime server does; the session that the client asked for.
 
     The only settings taken are instructions and tools; all others are those of the variant.
     """
-    detection = {"type": "server_vad", "silence_duration_ms": hold_ms}
+    detection = {"type": kind, "silence_duration_ms": hold_ms}
     session: dict[str, Any] = {"type": "realtime", "audio": {"input": {"turn_detection": detection}}}
     await socket.send_text(json.dumps({"type": "session.created", "session": session}))
     while (event := json.loads(await socket.receive_text()))["type"] != "session.update":
@@ -158,7 +146,8 @@ async def configure(socket: WebSocket, hold_ms: int) -> dict[str, Any]:
 def application(arguments: argparse.Namespace) -> FastAPI:
     """The server: ``/v1/realtime``, and ``/readyz``."""
     app = FastAPI()
-    hold_ms = arguments.hold_ms if arguments.variant == "tuned" else round(_VAD_STOP_S * 1000)
+    tuned = ("silero, then a fixed silence", arguments.hold_ms)
+    kind, hold_ms = tuned if arguments.variant == "tuned" else ("silero and smart-turn", round(_VAD_STOP_S * 1000))
 
     @app.get("/readyz")
     async def ready() -> dict[str, str]:
@@ -168,7 +157,7 @@ def application(arguments: argparse.Namespace) -> FastAPI:
     async def realtime(socket: WebSocket) -> None:
         await socket.accept()
         try:
-            session = await configure(socket, hold_ms)
+            session = await configure(socket, kind, hold_ms)
         except WebSocketDisconnect:
             return
         await Bot(socket, session, arguments).run()

@@ -10,6 +10,8 @@ import base64
 import itertools
 import json
 import time
+from collections import deque
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import numpy as np
@@ -32,8 +34,7 @@ from pipecat.frames.frames import (
     UserStoppedSpeakingFrame,
     VADUserStoppedSpeakingFrame,
 )
-from pipecat.observers.base_observer import BaseObserver, FramePushed
-from pipecat.processors.frame_processor import FrameDirection
+from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 from pipecat.serializers.base_serializer import FrameSerializer
 from pipecat.services.llm_service import FunctionCallParams
 
@@ -71,14 +72,29 @@ class Dialect(FrameSerializer):
     def __init__(self) -> None:
         super().__init__()
         self._downsample = Downsampler()
+        self._queued: deque[tuple[str, int]] = deque()
         self.results: dict[str, asyncio.Future[str]] = {}
-        self.response = "resp_0"
+
+    def queue(self, response: str, size: int) -> None:
+        """So many bytes of speech, of this response, are on their way to ``serialize``."""
+        self._queued.append((response, size))
+
+    def forget(self) -> None:
+        """They are dropped."""
+        self._queued.clear()
 
     async def serialize(self, frame: Frame) -> str | bytes | None:
         if not isinstance(frame, OutputAudioRawFrame):
             return None
+        response, left = "", len(frame.audio)
+        while self._queued and left > 0:
+            name, size = self._queued.popleft()
+            response, left = response or name, left - size
+        if left < 0:
+            self._queued.appendleft((name, -left))
+        names = {"response_id": response, "item_id": f"item_of_{response}"}
         audio = base64.b64encode(frame.audio).decode()
-        return json.dumps({"type": "response.output_audio.delta", "response_id": self.response, "delta": audio})
+        return json.dumps({"type": "response.output_audio.delta", **names, "delta": audio})
 
     async def deserialize(self, data: str | bytes) -> Frame | None:
         event = json.loads(data)
@@ -92,27 +108,48 @@ class Dialect(FrameSerializer):
         return None
 
 
-class Events(BaseObserver):
+class Tap(FrameProcessor):
+    """A place in the pipeline from which frames are seen in passing. notice: takes each one, and its direction."""
+
+    def __init__(self, notice: Callable[[Frame, FrameDirection], Awaitable[None]]) -> None:
+        super().__init__(enable_direct_mode=True)
+        self._notice = notice
+
+    async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
+        await super().process_frame(frame, direction)
+        await self._notice(frame, direction)
+        await self.push_frame(frame, direction)
+
+
+class Events:
     """Tells the client what the pipeline does, and when: the stages are milliseconds after the end of speech, as far
-    as the VAD knows it."""
+    as the VAD knows it. heard, thought, said: taps behind the transcriber, the chat model and the voice."""
 
     def __init__(self, socket: WebSocket, dialect: Dialect) -> None:
-        super().__init__(observe_every_push=False)
+        self.heard, self.thought, self.said = Tap(self._hear), Tap(self._think), Tap(self._speak)
         self._socket = socket
         self._dialect = dialect
         self._numbers = itertools.count(1)
         self._open = False
+        self._response = "resp_0"
+        self._spoken_of: dict[str | None, str] = {}
+        self._worded: deque[str] = deque()
         self._thinking = False
         self._asking = 0
         self._speeches = 0
         self._silent_since = time.time()
         self._stages: dict[str, float] = {}
 
-    async def on_push_frame(self, data: FramePushed) -> None:
+    async def _hear(self, frame: Frame, _: FrameDirection) -> None:
+        if isinstance(frame, TranscriptionFrame):
+            self._reach("stt_final")
+            await self._say("conversation.item.input_audio_transcription.completed", transcript=frame.text.strip())
+
+    async def _think(self, frame: Frame, direction: FrameDirection) -> None:
         # What is broadcast goes both ways, and is one event.
-        if data.direction is FrameDirection.UPSTREAM:
+        if direction is FrameDirection.UPSTREAM:
             return
-        match data.frame:
+        match frame:
             case VADUserStoppedSpeakingFrame(timestamp=moment, stop_secs=silence):
                 self._silent_since = moment - silence
                 self._stages = {}
@@ -120,31 +157,34 @@ class Events(BaseObserver):
                 await self._say("input_audio_buffer.speech_started")
             case UserStoppedSpeakingFrame():
                 await self._say("input_audio_buffer.speech_stopped")
-            case TranscriptionFrame(text=text):
-                self._reach("stt_final")
-                await self._say("conversation.item.input_audio_transcription.completed", transcript=text.strip())
-            case InterruptionFrame() if self._open:
-                await self._done("cancelled")
-            case _:
-                await self._answering(data.frame)
-
-    async def _answering(self, frame: Frame) -> None:
-        match frame:
+            case InterruptionFrame():
+                await self._interrupted()
             case LLMFullResponseStartFrame():
                 self._thinking = True
                 await self._begin()
             case LLMTextFrame():
                 self._reach("llm_first_token")
+                if self._response not in self._worded and self._response not in self._spoken_of.values():
+                    self._worded.append(self._response)
             case LLMFullResponseEndFrame():
                 self._thinking = False
-            case TTSStartedFrame():
+
+    async def _speak(self, frame: Frame, direction: FrameDirection) -> None:
+        match frame:
+            case TTSStartedFrame(context_id=context):
+                # Each response that has words is one context, in the same order.
+                self._spoken_of[context] = self._worded.popleft() if self._worded else self._response
                 self._speeches += 1
                 self._reach("first_segment")
-            case TTSAudioRawFrame():
+            case TTSAudioRawFrame(context_id=context, audio=audio):
                 self._reach("tts_first_audio")
-            case TTSTextFrame(text=text):
-                await self._say("response.output_audio_transcript.delta", delta=text)
-            case BotStoppedSpeakingFrame():
+                self._dialect.queue(self._spoken_of.get(context, self._response), len(audio))
+            case TTSTextFrame(context_id=context, text=text):
+                response = self._spoken_of.get(context, self._response)
+                await self._say("response.output_audio_transcript.delta", response_id=response, delta=text)
+            case InterruptionFrame():
+                self._dialect.forget()
+            case BotStoppedSpeakingFrame() if direction is FrameDirection.UPSTREAM:
                 self._speeches = max(0, self._speeches - 1)
                 if self._open and not (self._thinking or self._asking or self._speeches):
                     await self._done("completed")
@@ -162,7 +202,7 @@ class Events(BaseObserver):
         try:
             fields = {key: value for key, value in item.items() if key != "type"}
             await self._begin()
-            await self._say("response.function_call_arguments.done", **fields)
+            await self._say("response.function_call_arguments.done", response_id=self._response, **fields)
             await self._done("completed", [item])
             await call.result_callback(json.loads(await result))
         finally:
@@ -174,15 +214,19 @@ class Events(BaseObserver):
     async def _begin(self) -> None:
         if not self._open:
             self._open = True
-            self._dialect.response = f"resp_{next(self._numbers)}"
-            await self._say("response.created", response={"id": self._dialect.response, "status": "in_progress"})
+            self._response = f"resp_{next(self._numbers)}"
+            await self._say("response.created", response={"id": self._response, "status": "in_progress"})
+
+    async def _interrupted(self) -> None:
+        self._worded.clear()
+        self._speeches = 0
+        if self._open:
+            await self._done("cancelled")
 
     async def _done(self, status: str, output: list[dict[str, Any]] | None = None) -> None:
         self._open = False
-        if status == "cancelled":
-            self._speeches = 0
-        response = {"id": self._dialect.response, "status": status, "output": output or []}
+        response = {"id": self._response, "status": status, "output": output or []}
         await self._say("response.done", response={**response, "kammerton": {"timings_ms": dict(self._stages)}})
 
     async def _say(self, kind: str, **fields: Any) -> None:
-        await self._socket.send_text(json.dumps({"type": kind, "response_id": self._dialect.response, **fields}))
+        await self._socket.send_text(json.dumps({"type": kind, **fields}))

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.process import Server, serve, wait_ready
@@ -17,30 +17,21 @@ PYTHON = ROOT / ".venv-peers" / "bin" / "python"
 VARIANTS = ("default", "tuned")
 
 
-@dataclass(frozen=True, slots=True)
-class Peer:
-    """A running bot. pids: all processes that do its work."""
-
-    url: str
-    variant: str
-    pids: tuple[int, ...]
-    versions: dict[str, str]
-
-
 @contextmanager
-def run(variant: str, hold_ms: int = 500) -> Iterator[Peer]:
-    """Start both on free ports, and stop them. hold_ms: silence that ends a turn of the tuned variant.
+def run(variant: str, hold_ms: int = 500) -> Iterator[Server]:
+    """Start both on free ports, and stop them. hold_ms: silence that ends a turn of the tuned variant. The chat model's
+    server is a helper of the bot.
 
     Raises FileNotFoundError when there is no environment for it, RuntimeError when it ends at its start.
     """
     if not PYTHON.exists():
         raise FileNotFoundError(f"Pipecat is not installed in {PYTHON.parents[1].name}; scripts/peer-env does that")
-    with serve() as chat, _bot(variant, hold_ms, chat) as (process, port):
-        yield Peer(f"ws://127.0.0.1:{port}/v1/realtime", variant, (process.pid, chat.pid), versions())
+    with serve() as chat, _bot(variant, hold_ms, chat) as bot:
+        yield bot
 
 
 @contextmanager
-def _bot(variant: str, hold_ms: int, chat: Server) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+def _bot(variant: str, hold_ms: int, chat: Server) -> Iterator[Server]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -49,10 +40,11 @@ def _bot(variant: str, hold_ms: int, chat: Server) -> Iterator[tuple[subprocess.
     command += ["--chat", chat_url, "--hold-ms", str(hold_ms)]
     # It needs nothing from the network, and is not to wait for what it might look for there.
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "PYTHONWARNINGS": "ignore", "PYTHONPATH": str(ROOT)}
+    started = time.monotonic()
     process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
     try:
         wait_ready(f"http://127.0.0.1:{port}/readyz", process)
-        yield process, port
+        yield Server(process.pid, port, time.monotonic() - started, (chat.pid,))
     finally:
         process.terminate()
         try:
