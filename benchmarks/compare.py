@@ -107,7 +107,8 @@ def _server(name: str, arguments: argparse.Namespace) -> AbstractContextManager[
     if name == _OURS:
         parser = argparse.ArgumentParser()
         peer.add_arguments(parser)
-        return peer.peer(parser.parse_args(["--name", name, "--hold-ms", str(arguments.hold_ms)]))
+        room = f"KAMMERTON_SERVER__MAX_SESSIONS={max(arguments.most, 32)}"
+        return peer.peer(parser.parse_args(["--name", name, "--hold-ms", str(arguments.hold_ms), "--set", room]))
     variant = "tuned" if name == "pipecat-tuned" else "default"
     return _stranger(name, partial(pipecat.run, variant, arguments.hold_ms), pipecat.versions)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -82,24 +83,34 @@ class Accuracy:
 
 
 def columns(runs: Sequence[Results]) -> list[Column]:
-    """One for each name. A run and a ramp of one name and server are one column; of several of the same kind, the
-    later ones get a number to their name."""
+    """One for each run; a ramp of the same server joins the run that has none. Servers of the same name are told apart
+    by their files' names, and if those are the same, by numbers."""
     found: list[Column] = []
     for run in runs:
-        name = clean(run.name, 60) or "unnamed"
-        same = [column for column in found if clean(column.first.name, 60) == clean(run.name, 60)]
-        partner = next((column for column in same if _belongs(run, column)), None)
+        partner = next((column for column in found if _belongs(run, column)), None)
         if partner is not None:
             partner.runs.append(run)
-            continue
-        found.append(Column(f"{name} ({len(same) + 1})" if same else name, len(found), [run]))
+        else:
+            found.append(Column("", len(found), [run]))
+    servers = Counter(_server(column) for column in found)
+    taken = Counter[str]()
+    for column in found:
+        name = _server(column)
+        if servers[name] > 1:
+            name = f"{name} ({clean(column.first.name, 60)})"
+        taken[name] += 1
+        column.name = f"{name} ({taken[name]})" if taken[name] > 1 else name
     return found
 
 
+def _server(column: Column) -> str:
+    return clean(column.first.server.name, 60) or "unnamed"
+
+
 def _belongs(run: Results, column: Column) -> bool:
-    if run.server.url != column.first.server.url and run.server.dialect != column.first.server.dialect:
-        return False
-    return not (run.turns and column.turns) and not (run.density and column.density)
+    """One has spoken to the server, the other has filled it."""
+    same = (run.server.name, run.server.dialect) == (column.first.server.name, column.first.server.dialect)
+    return same and not (run.turns and column.turns) and not (run.density and column.density)
 
 
 def finite(values: Iterable[float | None]) -> list[float]:

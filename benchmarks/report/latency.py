@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from benchmarks.report.charts import Series, distribution, over_callers
 from benchmarks.report.columns import Column, finite, spread
 from benchmarks.report.document import Block, Table, clean, milliseconds, number
-from benchmarks.results import Level, Percentiles
+from benchmarks.results import Density, Level, Percentiles
 
 
 def three(values: Percentiles) -> str:
@@ -68,7 +68,7 @@ def density(columns: Sequence[Column]) -> list[Block]:
     blocks: list[Block] = []
     series = []
     for column, ramp in ramps:
-        points = [(float(level.callers), p95) for level in ramp.levels for p95 in finite([_judged(level).p95])]
+        points = [(float(level.callers), p95) for level in _in_order(ramp) for p95 in finite([_judged(level).p95])]
         if points:
             series.append(Series(column.label, column.number, points))
     limit = max(ramp.limit_ms for _, ramp in ramps)
@@ -76,8 +76,13 @@ def density(columns: Sequence[Column]) -> list[Block]:
         blocks.append(over_callers("p95 by callers at once", "p95 beyond the hold, ms", series, limit))
     for column, ramp in ramps:
         title = f"{column.label}: {ramp.most} callers at once within {ramp.limit_ms:.0f} ms; bound: {clean(ramp.bound)}"
-        blocks.append(_told(_LEVEL_HEAD, [_level(level) for level in ramp.levels], title))
+        blocks.append(_told(_LEVEL_HEAD, [_level(level) for level in _in_order(ramp)], title))
     return blocks
+
+
+def _in_order(ramp: Density) -> list[Level]:
+    """Levels are recorded as they were tried, which is not from few callers to many."""
+    return sorted(ramp.levels, key=lambda level: level.callers)
 
 
 def _told(head: list[str], rows: list[list[str]], title: str) -> Table:

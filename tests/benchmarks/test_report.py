@@ -44,7 +44,16 @@ def turn(number: int, wait: float | None, **more: object) -> Turn:
 def results(name: str = "ours", text: str = "plain") -> Results:
     """A run with something in every field; ``text`` stands wherever a server's words go."""
     machine = Machine(f"EPYC {text}", 2, 23.5, "Linux", "3.11", 0.5, True)
-    server = Server(text, "openai", f"ws://127.0.0.1/{text}", text, 500, text, {"voice": text}, {"server": text})
+    server = Server(
+        name if text != "plain" else text,
+        "openai",
+        f"ws://127.0.0.1/{text}",
+        text,
+        500,
+        text,
+        {"voice": text},
+        {"server": text},
+    )
     turns = [
         turn(0, 510.0, stages={"stt_final": 100.0, "tts_first_audio": 140.0, text: 502.0}, transcript=text, words=5),
         turn(1, 530.0, condition="phone", word_errors=2, words=5, answer=text, errors=[text]),
@@ -152,11 +161,13 @@ async def test_a_browser_opens_the_page_from_a_file(tmp_path: Path) -> None:
         assert {url.partition(":")[0] for url in page.requests} == {"file"}
 
 
-def test_a_run_and_a_ramp_of_one_name_are_one_column(tmp_path: Path) -> None:
-    run, ramp, again = results(), results(), results()
+def test_a_run_and_a_ramp_of_one_server_are_one_column() -> None:
+    run, ramp, again, same = results(), results(), results(), results()
     run.density, ramp.turns, ramp.calls = None, [], []
-    made = markdown.render(report([run, ramp, again]))
-    assert "|  | ours | ours (2) |" in made
+    run.name, again.name, same.name = "before", "after", "after"
+    assert "|  | ours |" in markdown.render(report([run, ramp]))
+    made = markdown.render(report([run, ramp, again, same]))
+    assert "|  | ours (before) | ours (after) | ours (after) (2) |" in made
 
 
 def test_a_server_that_answered_nothing_has_a_page() -> None:
