@@ -18,7 +18,7 @@ from server.policy.egress import Egress
 from server.runtime.admission import Admission
 from server.runtime.runner import Engines
 from server.settings import Settings
-from server.transports import asterisk, phone_routes, plivo, telnyx, twilio, vonage
+from server.transports import asterisk, freeswitch, phone_routes, plivo, telnyx, twilio, vonage
 from server.transports.base import DoorSettings, SessionObserver
 from server.transports.calls import Calls
 from server.transports.manners import DOUBTFUL_ANSWERS, Manners
@@ -37,6 +37,7 @@ _WITH_TOKEN = {
     "plivo": Carrier(lambda _: plivo.PlivoCodec(), plivo.answer, plivo.hang_up, plivo.dial),
     "telnyx": Carrier(lambda _: telnyx.TelnyxCodec(), telnyx.answer, telnyx.hang_up, telnyx.dial),
     "asterisk": Carrier(asterisk.WebSocketChannelCodec),
+    "freeswitch": Carrier(lambda _: freeswitch.AudioForkCodec()),
 }
 _MIN_TOKEN = 16
 _REST_S = 10.0

@@ -15,13 +15,14 @@ import httpx2
 import websockets
 
 from scripts.phone_line.asterisk import AudioSocketEnd, TcpSocket, WebSocketChannelEnd
+from scripts.phone_line.freeswitch import AudioForkEnd
 from scripts.phone_line.line import NO_TROUBLE, Line, Socket, Trouble
 from scripts.phone_line.plivo import PlivoEnd
 from scripts.phone_line.telnyx import TelnyxEnd
 from scripts.phone_line.vonage import VonageEnd
 from scripts.phone_line.wire import CarrierEnd
 
-CARRIERS = ("vonage", "plivo", "telnyx", "asterisk", "audiosocket")
+CARRIERS = ("vonage", "plivo", "telnyx", "asterisk", "audiosocket", "freeswitch")
 CALLER, NUMBER = "+4915112345678", "+4930123456"
 
 
@@ -55,6 +56,10 @@ async def _ring(house: House, carrier: str, call_id: str, wide: bool) -> tuple[C
         query = urlencode({"token": house.token, "call": call_id})
         end = WebSocketChannelEnd(uuid.uuid4().hex, "slin16" if wide else "ulaw")
         return end, f"{public}/asterisk/stream?{query}", ["media"]
+    if carrier == "freeswitch":
+        public = "ws" + house.public_url.removeprefix("http")
+        end = AudioForkEnd({"call": call_id, "caller": CALLER, "to": NUMBER}, 16_000 if wide else 8_000)
+        return end, f"{public}/freeswitch/stream?{urlencode({'token': house.token})}", ["audio.drachtio.org"]
     answer = await _voice(house, carrier, call_id)
     if carrier == "vonage":
         (endpoint,) = json.loads(answer.text)[0]["endpoint"]
@@ -71,7 +76,7 @@ async def carrier_call(
     house: House, carrier: str, trouble: Trouble = NO_TROUBLE, *, call_id: str = "", wide: bool = False
 ) -> AsyncIterator[Line]:
     """A call from its first ring to its end. carrier: one of CARRIERS. call_id: a UUID, "" for any. wide: Asterisk
-    chooses 16 kHz; of others the server's settings say it."""
+    and FreeSWITCH choose 16 kHz; of others the server's settings say it."""
     call_id = call_id or str(uuid.uuid4())
     if carrier == "audiosocket":
         reader, writer = await asyncio.open_connection(*house.audiosocket)

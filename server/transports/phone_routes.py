@@ -20,7 +20,8 @@ _log = logging.getLogger(__name__)
 
 _MAX_BODY = 64 * 1024
 _CALL_IDS = ("CallSid", "CallUUID", "uuid", "conversation_uuid", "call_control_id")
-_SUBPROTOCOLS = ("media",)
+_SUBPROTOCOLS = ("media", "audio.drachtio.org")
+"""Of Asterisk and of FreeSWITCH's mod_audio_fork."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -95,7 +95,7 @@ async def test_a_caller_who_asks_for_a_human_is_handed_on_in_the_carriers_own_wa
     switchboard: tuple[Server, House], vonage_api: RestApi
 ):
     server, house = switchboard
-    calls = {carrier: str(uuid.uuid4()) for carrier in ("vonage", "plivo", "asterisk", "audiosocket")}
+    calls = {carrier: str(uuid.uuid4()) for carrier in ("vonage", "plivo", "asterisk", "audiosocket", "freeswitch")}
 
     async def call(number: int, carrier: str, call_id: str) -> None:
         await asyncio.sleep(number * 0.3)
@@ -114,8 +114,9 @@ async def test_a_caller_who_asks_for_a_human_is_handed_on_in_the_carriers_own_wa
     async with httpx2.AsyncClient(base_url=server.base_url, params={"token": TOKEN}) as client:
         answer = await client.post("/plivo/voice", data={"CallUUID": calls["plivo"]})
         assert answer.text == "<Response><Dial><Number>+49302</Number></Dial></Response>"
-        for carrier in ("asterisk", "audiosocket"):
-            answers = [await client.get("/asterisk/next", params={"call": calls[carrier]}) for _ in range(2)]
+        for carrier in ("asterisk", "audiosocket", "freeswitch"):
+            next_of = f"/{carrier}/next".replace("audiosocket", "asterisk")
+            answers = [await client.get(next_of, params={"call": calls[carrier]}) for _ in range(2)]
             assert [answer.text for answer in answers] == ["+49302", ""], carrier
         assert (await client.get("/asterisk/next", params={"token": "x", "call": "y"})).status_code == 403
 
@@ -124,7 +125,7 @@ async def test_a_caller_who_asks_for_a_human_is_handed_on_in_the_carriers_own_wa
 @pytest.mark.parametrize("query", ["", "?token=", "?token=another token of some length"])
 async def test_without_the_token_nothing_begins(switchboard: tuple[Server, House], carrier: str, query: str):
     server, _ = switchboard
-    if carrier != "asterisk":
+    if carrier not in ("asterisk", "freeswitch"):
         async with httpx2.AsyncClient(base_url=server.base_url) as client:
             assert (await client.post(f"/{carrier}/voice{query}")).status_code == 403
     url = "ws" + server.base_url.removeprefix("http") + f"/{carrier}/stream{query.replace(' ', '%20')}"

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from models.audio import ulaw_encode
 from scripts.phone_line.asterisk import AudioSocketEnd, WebSocketChannelEnd
+from scripts.phone_line.freeswitch import AudioForkEnd
 from scripts.phone_line.plivo import PlivoEnd
 from scripts.phone_line.telnyx import TelnyxEnd
 from scripts.phone_line.vonage import VonageEnd
@@ -36,6 +37,7 @@ from server.transports.carrier import (
     RefusedCall,
     RefusedMessage,
 )
+from server.transports.freeswitch import AudioForkCodec
 from server.transports.line_samples import LineSamples
 from server.transports.phone_routes import Offer
 from server.transports.plivo import PlivoCodec
@@ -52,6 +54,7 @@ WIRES: dict[str, tuple[Callable[[], CarrierCodec], Callable[[], CarrierEnd]]] = 
     "plivo wide": (PlivoCodec, lambda: PlivoEnd(str(CALL), "audio/x-l16;rate=16000")),
     "telnyx": (TelnyxCodec, lambda: TelnyxEnd(str(CALL))),
     "telnyx A-law": (TelnyxCodec, lambda: TelnyxEnd(str(CALL), "PCMA")),
+    "freeswitch": (AudioForkCodec, lambda: AudioForkEnd({"call": str(CALL)})),
     "asterisk": (WebSocketChannelCodec, lambda: WebSocketChannelEnd(str(CALL))),
     "asterisk 16 kHz": (WebSocketChannelCodec, lambda: WebSocketChannelEnd(str(CALL), "slin16")),
     "asterisk slin": (WebSocketChannelCodec, lambda: WebSocketChannelEnd(str(CALL), "slin")),
