@@ -115,11 +115,15 @@ def commit() -> str:
     return head.stdout.strip() if head.returncode == 0 else ""
 
 
+def without_secrets(url: str) -> str:
+    """An address without its user and without its query: both may hold a key."""
+    parts = urlsplit(url)
+    return parts._replace(query="", netloc=parts.netloc.rpartition("@")[2]).geturl()
+
+
 def _stranger(arguments: argparse.Namespace) -> results.Server:
-    parts = urlsplit(arguments.url)
-    bare = parts._replace(query="", netloc=parts.netloc.rpartition("@")[2]).geturl()
-    name = arguments.name or parts.hostname or arguments.url
-    return results.Server(name, arguments.dialect, bare, arguments.model)
+    name = arguments.name or urlsplit(arguments.url).hostname or arguments.url
+    return results.Server(name, arguments.dialect, without_secrets(arguments.url), arguments.model)
 
 
 def _own(arguments: argparse.Namespace, server: Server) -> results.Server:

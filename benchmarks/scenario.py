@@ -139,8 +139,8 @@ def read(path: Path) -> Scenario:
         first = error.errors()[0]
         raise ScenarioError(_located(path, source, first["loc"], _reason(first["msg"]))) from None
     for number, turn in enumerate(file.turns):
-        if turn.over_s is not None and number == 0:
-            reason = "the first turn has no answer before it to be said over"
+        if turn.over_s is not None and (number == 0 or not file.turns[number - 1].wants_answer):
+            reason = "the turn before it has no answer to be said over"
             raise ScenarioError(_located(path, source, ("turns", number, "over_s"), reason))
         try:
             re.compile(turn.when or "")

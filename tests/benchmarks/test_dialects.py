@@ -49,7 +49,7 @@ def opening(name: str, **changes: Any) -> dict[str, Any]:
 
 def test_keys_and_models_are_sent_as_each_service_wants_them() -> None:
     target = Target("wss://host/v1/realtime?x=1", "secret", "the model")
-    endpoints = {name: make().endpoint(target) for name, make in DIALECTS.items() if name != "pipecat"}
+    endpoints = {name: make().endpoint(target) for name, make in DIALECTS.items()}
     assert endpoints["openai"].headers == {"Authorization": "Bearer secret"}
     assert endpoints["openai"].url == "wss://host/v1/realtime?model=the+model&x=1"
     assert endpoints["azure"].headers == {"api-key": "secret"}
