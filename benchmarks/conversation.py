@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from benchmarks.dialects.base import Asked
@@ -38,7 +37,6 @@ class Conversation:
     scenario: Scenario
     said: list[Said] = field(default_factory=list)
     broken: str = ""
-    on_turn: Callable[[], None] = lambda: None
 
     @property
     def completed(self) -> bool | None:
@@ -68,7 +66,6 @@ class Conversation:
                 following = min(left, default=None)
                 over_next = following is not None and self.scenario.turns[following].over_s is not None
                 await self._turn(number, over_next)
-                self.on_turn()
             await self._quiet(0.0)
             await self._counted()
         except LineError as error:

@@ -10,32 +10,22 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
-import random
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
 from rich.console import Console
-from rich.progress import Progress, TaskID
 
-from benchmarks import judgement, machine, peer, results, run, summary
-from benchmarks.conditions import Channel
-from benchmarks.conversation import NO_ANSWER, Conversation
-from benchmarks.line import LineError, dial
+from benchmarks import crowd, machine, peer, results, run, summary
+from benchmarks.conversation import NO_ANSWER
 from benchmarks.peer import Peer
 from benchmarks.process import busy_cores
-from benchmarks.recording import speak
-from benchmarks.scenario import Scenario, Utterance
 from benchmarks.search import most_that
-from benchmarks.speech import QUESTIONS
 
 _console = Console()
 _status = Console(stderr=True)
-_DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
-_ABOUT_DAYS = ("What time do you open on {}?", "Do you have anything free on {}?", "Can I book a haircut on {}?")
-_PAUSE_S = (0.3, 1.2)
 _FULL = 0.9
 _OTHERS = 0.25
 _CLIENTS_LATE_MS = 20.0
@@ -71,16 +61,21 @@ def main(arguments: argparse.Namespace) -> int:
 
 async def ramp(server: Peer, arguments: argparse.Namespace) -> results.Density:
     """Levels from ``start`` on, in the order in which they were tried."""
-    questions = all_questions()
     density = results.Density(arguments.limit_ms, 0, "")
 
+    pools: dict[int, ProcessPoolExecutor] = {}
+
     async def held(callers: int) -> bool:
-        level = await measure(server, questions, callers, arguments)
+        count = crowd.processes_for(callers)
+        if count > 1 and count not in pools:
+            pools[count] = stack.enter_context(crowd.process_pool(callers))
+        level = await measure(server, callers, arguments, pools.get(count))
         density.levels.append(level)
         _status.print(summary.level_row(level), markup=False, highlight=False, soft_wrap=True)
         return level.held
 
-    density.most = await most_that(held, arguments.start, arguments.most, arguments.step)
+    with ExitStack() as stack:
+        density.most = await most_that(held, arguments.start, arguments.most, arguments.step)
     over = [level for level in density.levels if not level.held]
     if over:
         first = min(over, key=lambda level: level.callers)
@@ -90,49 +85,19 @@ async def ramp(server: Peer, arguments: argparse.Namespace) -> results.Density:
     return density
 
 
-def all_questions() -> list[Utterance]:
-    """Many different ones, so that no two callers are in step, in an order that is the same each time."""
-    texts = [*QUESTIONS, *(("en-us", form.format(day)) for form in _ABOUT_DAYS for day in _DAYS)]
-    random.Random(1).shuffle(texts)
-    return [Utterance(say=text, voice=voice) for voice, text in dict.fromkeys(texts)]
-
-
-def conversation_of(caller: int, turns: int, questions: Sequence[Utterance]) -> Scenario:
-    """What caller number ``caller`` asks."""
-    chance = random.Random(caller)
-    mine = [questions[(caller * turns + number) % len(questions)] for number in range(turns)]
-    asked = [each.model_copy(update={"pause_s": chance.uniform(*_PAUSE_S)}) for each in mine]
-    spoken = [speak(str(each.say), str(each.voice)).at_rate(24_000) for each in asked]
-    agent = "You are the receptionist of a hair salon."
-    return Scenario("density", "Questions", "en", tuple(asked), tuple(spoken), agent, max_turns=turns)
-
-
-@dataclass(slots=True)
-class _Taken:
-    """What the callers of a level lived through."""
-
-    turns: list[results.Turn]
-    late_s: list[float]
-    errors: list[str]
-
-
 async def measure(
-    server: Peer, questions: Sequence[Utterance], callers: int, arguments: argparse.Namespace
+    server: Peer, callers: int, arguments: argparse.Namespace, pool: ProcessPoolExecutor | None = None
 ) -> results.Level:
-    """One level: callers begin at moments of their own within the first few seconds, as in life."""
-    scenarios = [conversation_of(number, arguments.turns, questions) for number in range(callers)]
-    taken = _Taken([], [], [])
+    """One level, with what it cost whom."""
     parts = server.local.cpu_by_part() if server.local else {}
-    cpu, own, worked, begun = sum(parts.values()), time.process_time(), busy_cores(), time.monotonic()
-    with machine.watched_gpus() as gpus, Progress(console=_status, transient=True) as progress:
-        bar = progress.add_task(f"{callers} callers", total=callers * arguments.turns)
-        async with asyncio.TaskGroup() as group:
-            for number, scenario in enumerate(scenarios):
-                starts_in = number / callers * min(6.0, 1.0 + callers / 8)
-                group.create_task(_caller(server, scenario, starts_in, arguments.condition, taken, progress, bar))
+    cpu, worked, begun = sum(parts.values()), busy_cores(), time.monotonic()
+    with machine.watched_gpus() as gpus, _status.status(f"{callers} callers"):
+        taken = await crowd.talk(server, crowd.Load(callers, arguments.turns, arguments.condition), pool)
     wall = time.monotonic() - begun
+    if taken.ready is not None:
+        server.told(taken.ready)
     level = _level(callers, arguments.turns, taken)
-    level.client_cores = (time.process_time() - own) / wall
+    level.client_cores = taken.cpu_s / wall
     spent, possible = (now - then for now, then in zip(busy_cores(), worked, strict=True))
     level.machine_busy = spent / possible if server.is_here else None
     if server.local is not None:
@@ -150,28 +115,7 @@ async def measure(
     return level
 
 
-async def _caller(
-    server: Peer, scenario: Scenario, starts_in: float, condition: str, taken: _Taken, progress: Progress, bar: TaskID
-) -> None:
-    """One call; what is missing at its end is lost."""
-    await asyncio.sleep(starts_in)
-    dialect = server.dialect()
-    try:
-        channel = Channel(condition, dialect.input_rate)
-        async with dial(dialect, server.target, replace(server.setup_for(scenario), tools=()), channel) as line:
-            server.told(line.ready)
-            conversation = Conversation(line, scenario, on_turn=lambda: progress.advance(bar))
-            await conversation.play()
-    except LineError as error:
-        taken.errors.append(str(error))
-        return
-    taken.turns += judgement.turns(conversation, 0, condition)
-    taken.late_s += line.late_s
-    if conversation.broken:
-        taken.errors.append(conversation.broken)
-
-
-def _level(callers: int, turns: int, taken: _Taken) -> results.Level:
+def _level(callers: int, turns: int, taken: crowd.Taken) -> results.Level:
     answered = [turn for turn in taken.turns if not turn.lost]
     level = results.Level(
         callers,
@@ -207,8 +151,8 @@ def bound(level: results.Level, parts: dict[str, float], limit_ms: float) -> str
 
 def _culprit(level: results.Level, parts: dict[str, float]) -> str:
     clients_are_slow = (level.microphone_late_ms or 0.0) > _CLIENTS_LATE_MS
-    if (level.client_cores or 0.0) > _FULL:
-        return "the clients took a whole core, so the server may be able to do more: measure from another machine"
+    if (level.client_cores or 0.0) > _FULL * crowd.processes_for(level.callers):
+        return "the clients were at their end, so the server may be able to do more: measure from another machine"
     said = [error for error in level.errors if error != NO_ANSWER]
     if level.lost and said:
         return f"the server said: {said[0]}"

@@ -90,6 +90,7 @@ def _findings(results: Results) -> list[str]:
             lines.append(f"Words heard (estimated) / words in history: {words}.")
     gaps = [gap for turn in results.turns for gap in turn.underruns_ms]
     lines.append(f"Audio underruns: {len(gaps)}." + (f" The longest: {max(gaps):.0f} ms." if gaps else ""))
+    lines.append(_a_call(results))
     costs = [call.cost for call in results.calls if call.cost is not None]
     if costs:
         lines.append(
@@ -99,6 +100,22 @@ def _findings(results: Results) -> list[str]:
     if own:
         lines.append(f"Own GPU, a call alone on it: {sum(own) / len(own):.4f} a call.")
     return lines
+
+
+def _a_call(results: Results) -> str:
+    """What a call is made of, on average."""
+    calls = max(1, len(results.calls))
+    spoken, heard = (sum(getattr(turn, name) for turn in results.turns) / calls for name in ("caller_s", "answer_s"))
+    text = f"A call: {len(results.turns) / calls:.1f} turns, {spoken:.1f} s spoken, {heard:.1f} s of answers"
+    counted = [call.tokens for call in results.calls if call.tokens is not None]
+    if counted:
+        given = sum(each.input_text + each.input_audio for each in counted) / len(counted)
+        made = sum(each.output_text + each.output_audio for each in counted) / len(counted)
+        text += f", {given:.0f} tokens in, {made:.0f} out"
+    needed = [call.turns_to_completion for call in results.calls if call.turns_to_completion is not None]
+    if needed:
+        text += f"; a task took {sum(needed) / len(needed):.1f} turns"
+    return f"{text}."
 
 
 HEAD = (

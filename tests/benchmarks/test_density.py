@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import density
+from benchmarks import crowd, density
 from benchmarks.results import Level, Percentiles
 from benchmarks.search import most_that
 
@@ -46,7 +46,7 @@ def level(**changes: Any) -> Level:
         (level(), {}, "p95 900 ms; neither processor nor GPU was at its end"),
         (level(stages_p95_ms={"stt_final": 700.0}), {}, "the stages' p95 in ms: stt_final 700"),
         (level(lost=2, underruns=3), {}, "2 questions without an answer, 3 gaps in the sound, p95 900 ms; "),
-        (level(client_cores=0.98, machine_busy=0.99), {}, "the clients took a whole core, so the server may be able"),
+        (level(client_cores=0.98, machine_busy=0.99), {}, "the clients were at their end, so the server may be"),
         (level(microphone_late_ms=35.0), {}, "the clients sent their audio late"),
         (level(gpu=0.97), {}, "the GPU was at its end"),
         (level(), {"event loop": 0.95, "models": 1.0}, "the server's event loop took a whole core"),
@@ -61,7 +61,7 @@ def test_what_bound_is_named(found: Level, parts: dict[str, float], told: str, m
 
 
 async def test_the_ramp_reports_what_bound_first_and_the_levels_as_tried(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def measure(server: object, questions: object, callers: int, arguments: object) -> Level:
+    async def measure(server: object, callers: int, arguments: object, pool: object) -> Level:
         held = callers <= 6
         return level(callers=callers, held=held, bound="" if held else "p95 900 ms; the CPU")
 
@@ -74,7 +74,7 @@ async def test_the_ramp_reports_what_bound_first_and_the_levels_as_tried(monkeyp
 
 
 def test_callers_ask_different_questions() -> None:
-    questions = density.all_questions()
-    asked = [density.conversation_of(number, 2, questions) for number in range(6)]
+    questions = crowd.all_questions()
+    asked = [crowd.conversation_of(number, 2, questions) for number in range(6)]
     firsts = [scenario.turns[0].say for scenario in asked]
     assert len(set(firsts)) == len(firsts)
