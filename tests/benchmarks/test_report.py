@@ -44,16 +44,7 @@ def turn(number: int, wait: float | None, **more: object) -> Turn:
 def results(name: str = "ours", text: str = "plain") -> Results:
     """A run with something in every field; ``text`` stands wherever a server's words go."""
     machine = Machine(f"EPYC {text}", 2, 23.5, "Linux", "3.11", 0.5, True)
-    server = Server(
-        name if text != "plain" else text,
-        "openai",
-        f"ws://127.0.0.1/{text}",
-        text,
-        500,
-        text,
-        {"voice": text},
-        {"server": text},
-    )
+    server = Server(name, "openai", f"ws://127.0.0.1/{text}", text, 500, text, {"voice": text}, {"server": text})
     turns = [
         turn(0, 510.0, stages={"stt_final": 100.0, "tts_first_audio": 140.0, text: 502.0}, transcript=text, words=5),
         turn(1, 530.0, condition="phone", word_errors=2, words=5, answer=text, errors=[text]),
