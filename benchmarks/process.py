@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -60,11 +61,17 @@ class Server:
 
 @contextmanager
 def serve(
-    profile: str = "tiny", tree: Path | None = None, python: str = sys.executable, /, **environment: str
+    profile: str = "tiny",
+    tree: Path | None = None,
+    python: str = sys.executable,
+    log: IO[bytes] | None = None,
+    /,
+    **environment: str,
 ) -> Iterator[Server]:
     """Run `kammerton serve` on a free port with extra environment; ended with SIGTERM, which must succeed.
 
     tree: the checkout whose server it is, with the ``python`` that has what it needs; default: the one of the caller.
+    log: where its log goes, None for nowhere.
     """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -73,7 +80,7 @@ def serve(
     started = time.monotonic()
     if tree is not None:
         environment = {**environment, "PYTHONPATH": str(tree)}
-    process = subprocess.Popen(command, cwd=tree, env={**os.environ, **environment}, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(command, cwd=tree, env={**os.environ, **environment}, stderr=log or subprocess.DEVNULL)
     try:
         wait_ready(f"http://127.0.0.1:{port}/readyz", process)
         yield Server(process.pid, port, time.monotonic() - started)

@@ -34,6 +34,9 @@ class PhoneSettings(Group):
     voicemail: str = Field(
         default="", description="What a machine is told that answers `kammerton call`; empty to hang up."
     )
+    phrases: str = Field(
+        default="", description="TOML file with what the door says by itself, by language; empty for its own words."
+    )
     silence_s: float = Field(
         default=10, ge=2, le=600, description="A caller who says nothing for so long is asked; the third time it ends."
     )

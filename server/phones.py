@@ -24,6 +24,7 @@ from server.transports.calls import Calls
 from server.transports.manners import DOUBTFUL_ANSWERS, Manners
 from server.transports.phone_routes import Carrier
 from server.transports.phone_tools import PhoneTools
+from server.transports.phrases import read_book
 from server.transports.twilio_signature import Validator
 
 if TYPE_CHECKING:
@@ -56,8 +57,13 @@ def open_doors(
     """Add the routes of every carrier that is set up; the calls that come over them are given back. Raises
     SettingsError for a carrier that is set up by half."""
     phone = settings.phone
+    book = read_book(phone.phrases)
     manners = Manners(
-        greeting=phone.greeting, silence_s=phone.silence_s, max_s=phone.max_call_s, resume_s=phone.resume_s
+        greeting=phone.greeting,
+        silence_s=phone.silence_s,
+        max_s=phone.max_call_s,
+        resume_s=phone.resume_s,
+        book=book,
     )
     # Half a second of talking over each other is lived with on a screen, not on a phone.
     policy = replace(
@@ -67,7 +73,7 @@ def open_doors(
         doubtful_answers=DOUBTFUL_ANSWERS,
     )
     door = replace(door, policy=policy)
-    tools = PhoneTools(phone.end_call, _pairs("phone.transfers", phone.transfers))
+    tools = PhoneTools(phone.end_call, _pairs("phone.transfers", phone.transfers), book)
     calls = Calls(engines, door, manners, admission, observer, tools)
     agents = _pairs("phone.agents", phone.agents)
 

@@ -52,6 +52,7 @@ class CallResult:
             "answer_ms": self.answers,
             "stopped_ms": self.stopped_ms,
             "underruns": self.recording.underruns,
+            "late_ms": round(self.recording.late_ms, 1),
             "findings": self.recording.findings,
         }
 
@@ -99,7 +100,7 @@ async def _speak_over(line: Line, speech: Pcm16, since: int, result: CallResult)
 async def begun_after(line: Line, since: int) -> None:
     """Until something is heard after this sample, or it has taken too long."""
     rate = line.recording.rate
-    while answer_after_ms(line.recording.heard_pcm, since, rate) is None:
+    while answer_after_ms(line.recording.heard_from(since), 0, rate) is None:
         if line.ended or line.samples > since + _PATIENCE_S * rate:
             return
         await line.after(line.samples + rate // 10)
@@ -110,7 +111,7 @@ async def quiet_after(line: Line, since: int, seconds: float = _QUIET_S) -> None
     await begun_after(line, since)
     rate = line.recording.rate
     while not line.ended:
-        heard = line.recording.heard_pcm[since:]
+        heard = line.recording.heard_from(since)
         if len(heard) - speech_bounds(heard)[1] >= seconds * rate or len(heard) > 4 * _PATIENCE_S * rate:
             return
         await line.after(line.samples + rate // 10)

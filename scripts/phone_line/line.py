@@ -12,12 +12,11 @@ import numpy as np
 import websockets
 
 from models.audio import Pcm16, resample
+from scripts.phone_line.gaps import Gaps
 from scripts.phone_line.wire import FRAME_MS, CarrierEnd, Clear, Finding, Frame, HangUp, Mark, Play
 
 _FRAME_S = FRAME_MS / 1000
 _ECHO_FRAMES = 2
-_UNDERRUN_FRAMES = 25
-"""An empty buffer for less than half a second between two pieces of sound was heard as a gap."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +46,8 @@ class Socket(Protocol):
 @dataclass
 class Recording:
     """Both sides of a call in samples of one clock, at ``rate``. findings: what the carrier complained about.
-    underruns: gaps inside speech."""
+    underruns: gaps inside an answer. late_ms: the most by which the carrier's own clock was behind: gaps of that length
+    are its own."""
 
     rate: int
     heard: list[Pcm16] = field(default_factory=list)
@@ -55,6 +55,18 @@ class Recording:
     findings: list[str] = field(default_factory=list)
     underruns: int = 0
     clears: int = 0
+    late_ms: float = 0.0
+
+    def heard_from(self, sample: int) -> Pcm16:
+        """What the caller heard from there on."""
+        size = len(self.heard[0]) if self.heard else 1
+        frames = self.heard[sample // size :]
+        return np.concatenate(frames)[sample % size :] if frames else np.zeros(0, np.int16)
+
+    @property
+    def samples(self) -> int:
+        """Length so far: all frames are as long as the first."""
+        return len(self.heard) * len(self.heard[0]) if self.heard else 0
 
     @property
     def heard_pcm(self) -> Pcm16:
@@ -64,7 +76,7 @@ class Recording:
     @property
     def seconds(self) -> float:
         """Length so far."""
-        return sum(map(len, self.heard)) / self.rate
+        return self.samples / self.rate
 
 
 class Line:
@@ -81,7 +93,8 @@ class Line:
         self._rest: Pcm16 = np.zeros(0, np.int16)
         self._fifo: deque[bytes | str] = deque()
         self._outgoing: asyncio.Queue[tuple[float, Frame] | None] = asyncio.Queue()
-        self._empty_for = _UNDERRUN_FRAMES
+        self._gaps = Gaps()
+        self._earlier_gaps = self.recording.underruns
         self._moved = asyncio.Condition()
         self._ended = False
         self._frames_sent = 0
@@ -97,7 +110,7 @@ class Line:
     @property
     def samples(self) -> int:
         """How long the recording is."""
-        return sum(map(len, self.recording.heard))
+        return self.recording.samples
 
     @property
     def ended(self) -> bool:
@@ -151,6 +164,8 @@ class Line:
         number = 0
         while not self._ended:
             await asyncio.sleep(max(0.0, begun + number * _FRAME_S - loop.time()))
+            late_ms = (loop.time() - begun - number * _FRAME_S) * 1000
+            self.recording.late_ms = max(self.recording.late_ms, late_ms)
             heard = self._play()
             self.recording.heard.append(heard)
             said = self._speak()
@@ -209,23 +224,24 @@ class Line:
         while self._fifo and (len(data) < wanted or isinstance(self._fifo[0], str)):
             head = self._fifo.popleft()
             if isinstance(head, str):
-                self._tell(head)
+                self._reach(head)
                 continue
+            if not data:
+                self._gaps.frame(True)
             missing = wanted - len(data)
             data += head[:missing]
             if head[missing:]:
                 self._fifo.appendleft(head[missing:])
                 break
-        self._count_gap(bool(data))
+        if not data:
+            self._gaps.frame(False)
+        self.recording.underruns = self._earlier_gaps + self._gaps.count
         pcm = samples.decode(data)
         return np.pad(pcm, (0, samples.frame - len(pcm)))
 
-    def _count_gap(self, sound: bool) -> None:
-        if sound:
-            self.recording.underruns += 0 < self._empty_for < _UNDERRUN_FRAMES
-            self._empty_for = 0
-        else:
-            self._empty_for += 1
+    def _reach(self, mark: str) -> None:
+        self._gaps.mark(mark)
+        self._tell(mark)
 
     def _tell(self, mark: str) -> None:
         frame = self.end.reached(mark)
@@ -243,7 +259,7 @@ class Line:
                         if self._fifo:
                             self._fifo.append(command.name)
                         else:
-                            self._tell(command.name)
+                            self._reach(command.name)
                     case Clear():
                         self._clear()
                     case HangUp():
@@ -254,7 +270,7 @@ class Line:
     def _clear(self) -> None:
         dropped, self._fifo = self._fifo, deque()
         self.recording.clears += 1
-        self._empty_for = _UNDERRUN_FRAMES
+        self._gaps.clear()
         if self.end.marks_return_after_clear:
             for entry in dropped:
                 if isinstance(entry, str):

@@ -24,6 +24,7 @@ from server.core.events import (
     SessionCreated,
     ToolFinished,
     TranscriptFailed,
+    TranscriptFinal,
     TranscriptionCompleted,
 )
 from server.settings import LogSettings
@@ -55,6 +56,10 @@ def log_events(session_id: str, input: Input | None, outputs: Sequence[Output]) 
     """The tap: what an operator wants to see of a session, never each frame or delta."""
     if isinstance(input, TranscriptFailed):
         logger.error("transcription failed", extra={"session": session_id, "reason": input.message})
+    elif isinstance(input, TranscriptFinal):
+        # Also where no client asked for transcripts, and once for each revision of a turn.
+        heard = {"session": session_id, "item": input.item_id, "pii.transcript": input.text}
+        logger.debug("turn transcribed", extra={**heard, "confidence": round(input.confidence, 2)})
     elif isinstance(input, ResponseFailed):
         fields = {"session": session_id, "response": input.response_id, "code": input.code, "reason": input.message}
         logger.error("response failed", extra=fields)

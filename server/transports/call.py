@@ -35,8 +35,9 @@ from server.transports.carrier import (
 from server.transports.courtesy import Courtesy
 from server.transports.echo import EchoGate
 from server.transports.line_samples import LineSamples
-from server.transports.manners import Manners, phrases
+from server.transports.manners import Manners
 from server.transports.phone_tools import PhoneTools, equip
+from server.transports.phrases import Phrases
 from server.transports.playout import Piece, Playout
 from server.transports.timeline import STALL_FILL_MS, STALL_MS, Timeline
 from server.transports.wire import new_id
@@ -92,7 +93,6 @@ class Call:
         config, toolbox = equip(
             config, toolbox, tools, self.leave, transfers=leg.codec.asks_next or control is not None
         )
-        self._phrases = phrases(config.language)
         plan = SessionPlan(
             self.session_id,
             config,
@@ -110,7 +110,8 @@ class Call:
             stays=role is not None and role.stays,
         )
         self._runner = door.start(plan, self)
-        opening = (role.opening if role else "") or manners.greeting or self._phrases.greeting
+        self._language = config.language
+        opening = (role.opening if role else "") or manners.greeting or manners.book.of(config.language).greeting
         self._greeting = door.first_words(self._runner, role, opening)
         self._playout = Playout(
             frame=self._wire.rate * FRAME_MS // 1000 * self._wire.width,
@@ -133,7 +134,7 @@ class Call:
         self._sent = 0
         self._courtesy = Courtesy(
             manners,
-            self._phrases,
+            self._words,
             self._playout,
             self._marks if leg.codec.marks else None,
             self._runner.receive,
@@ -193,6 +194,10 @@ class Call:
         """Whether it has ended."""
         return self._over.done()
 
+    def _words(self) -> Phrases:
+        """What the door says by itself, in the language of the call as it is now."""
+        return self._manners.book.of(self._language)
+
     def hang_up(self, outcome: str = "completed") -> None:
         """End the call now."""
         if not self._over.done():
@@ -220,7 +225,7 @@ class Call:
             _log.warning("carrier does not move a call", extra={"call": self.id, "reason": str(error)})
             if number:
                 self._leaving = False
-                await self._courtesy.say(self._phrases.not_connected)
+                await self._courtesy.say(self._words().not_connected)
                 return
         self.transfer_to = number
         self.hang_up("transferred" if number else "completed")
@@ -259,7 +264,7 @@ class Call:
         if resumed:
             _log.info("call goes on over a new stream", extra={"call": self.id})
             await self._runner.receive(e.LineLost())
-            await self._courtesy.say(self._phrases.cut_off)
+            await self._courtesy.say(self._words().cut_off)
         self._playout.hold(False)
         async for event in events:
             await self._take(event)
@@ -355,6 +360,9 @@ class Call:
                 self._playout.add(event.item_id, event.audio, event.start)
             case e.OutputAudioDone():
                 self._playout.complete(event.item_id)
+            case e.ResponseCreated():
+                self._language = event.response.language or self._language
+                self._courtesy.see(event)
             case _:
                 self._courtesy.see(event)
 

@@ -25,7 +25,7 @@ from server.transports.carrier import (
     RefusedCall,
     RefusedMessage,
 )
-from server.transports.manners import Manners, phrases
+from server.transports.manners import Manners
 from server.transports.phone_tools import NO_TOOLS, PhoneTools
 from server.transports.refusal import speak_on
 from server.transports.reordering import Reordering
@@ -66,7 +66,7 @@ class Calls:
         self._engines, self._door, self._manners = engines, door, manners
         self._admission, self._observer = admission, observer
         self._tools = tools
-        self._phrases = phrases(door.config.language)
+        self._phrases = manners.book.of(door.config.language)
         self._told = Places(_TOLD_AT_ONCE, "refusals")
         self._live: dict[str, Call] = {}
         self._ended: OrderedDict[str, str] = OrderedDict()

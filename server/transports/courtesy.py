@@ -8,7 +8,8 @@ from contextlib import suppress
 
 from server.core import events as e
 from server.core.doubts import Sound
-from server.transports.manners import PROMPTS, WARNING_S, Manners, Phrases
+from server.transports.manners import PROMPTS, WARNING_S, Manners
+from server.transports.phrases import Phrases
 from server.transports.playout import Playout
 
 _UNHEARD_S = 5.0
@@ -30,7 +31,7 @@ class Courtesy:
     def __init__(
         self,
         manners: Manners,
-        phrases: Phrases,
+        phrases: Callable[[], Phrases],
         playout: Playout,
         marks: Sized | None,
         receive: Callable[[e.Input], Awaitable[None]],
@@ -105,22 +106,22 @@ class Courtesy:
         while True:
             await self._until_silent(self._manners.silence_s)
             if self._prompts >= PROMPTS:
-                await self.farewell(self._phrases.goodbye, "silent")
+                await self.farewell(self._phrases().goodbye, "silent")
                 return
             self._prompts += 1
-            await self.say(self._phrases.still_there)
+            await self.say(self._phrases().still_there)
 
     async def mind_time(self) -> None:
         """End the longest call, after a warning."""
         await asyncio.sleep(max(0.0, self._manners.max_s - WARNING_S))
-        await self.say(self._phrases.one_minute)
+        await self.say(self._phrases().one_minute)
         await asyncio.sleep(min(WARNING_S, self._manners.max_s))
-        await self.farewell(self._phrases.time_is_up, "expired")
+        await self.farewell(self._phrases().time_is_up, "expired")
 
     async def finish(self, seconds: float) -> None:
         """End the call when so much more time has passed: the server goes down."""
         await asyncio.sleep(seconds)
-        await self.farewell(self._phrases.time_is_up, "drained")
+        await self.farewell(self._phrases().time_is_up, "drained")
 
     # ----------------------------------------------------------------------------------- waiting
 

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from models.base import ToolSpec
 from server.core.events import SessionConfig
 from server.runtime.tools import Partial, Result, Toolbox, ToolCall, ToolContext, ToolPolicy, offered
-from server.transports.manners import phrases
+from server.transports.phrases import PhraseBook, house_book
 
 
 @dataclass(frozen=True, slots=True)
 class PhoneTools:
     """Which of them agents have. end_call: whether they may hang up. transfers: numbers by the name of who answers
-    there."""
+    there. book: what they say."""
 
     end_call: bool = False
     transfers: Mapping[str, str] | None = None
+    book: PhraseBook = field(default_factory=house_book)
 
 
 NO_TOOLS = PhoneTools()
@@ -33,14 +34,14 @@ class EndCall:
         {"type": "object", "properties": {}, "additionalProperties": False},
     )
 
-    def __init__(self, leave: Callable[[str], None]) -> None:
+    def __init__(self, leave: Callable[[str], None], book: PhraseBook) -> None:
         """leave: end the call once what is being said was heard; given a number, it is called next."""
-        self._leave = leave
+        self._leave, self._book = leave, book
 
     async def run(self, call: ToolCall, context: ToolContext) -> AsyncIterator[Partial | Result]:
         """See RunnableTool."""
         self._leave("")
-        yield Result({"status": "the call ends"}, say=phrases(context.language).farewell)
+        yield Result({"status": "the call ends"}, say=self._book.of(context.language).farewell)
 
 
 class TransferCall:
@@ -48,9 +49,9 @@ class TransferCall:
 
     policy = ToolPolicy(on_interrupt="finish")
 
-    def __init__(self, leave: Callable[[str], None], numbers: Mapping[str, str]) -> None:
+    def __init__(self, leave: Callable[[str], None], numbers: Mapping[str, str], book: PhraseBook) -> None:
         """See EndCall. numbers: by the name of who answers there; the model chooses if there are several."""
-        self._leave = leave
+        self._leave, self._book = leave, book
         self._numbers = numbers
         properties: dict[str, object] = {"reason": {"type": "string", "description": "Why, in a few words."}}
         if len(numbers) > 1:
@@ -69,7 +70,7 @@ class TransferCall:
     async def run(self, call: ToolCall, context: ToolContext) -> AsyncIterator[Partial | Result]:
         """See RunnableTool."""
         self._leave(self._numbers[call.arguments.get("to") or min(self._numbers)])
-        yield Result({"status": "the call is handed over"}, say=phrases(context.language).transfer)
+        yield Result({"status": "the call is handed over"}, say=self._book.of(context.language).transfer)
 
 
 def equip(
@@ -78,10 +79,10 @@ def equip(
     """The session's configuration and tools with those of the phone. transfers: whether the carrier can be
     told to call somebody: over its REST API, or when it asks what comes after a stream. An agent's own tool of such a
     name takes the place of that of the phone."""
-    own: list[EndCall | TransferCall] = [EndCall(leave)] if tools.end_call else []
+    own: list[EndCall | TransferCall] = [EndCall(leave, tools.book)] if tools.end_call else []
     numbers = (tools.transfers or {}) if transfers else {}
     if numbers:
-        own.append(TransferCall(leave, numbers))
+        own.append(TransferCall(leave, numbers, tools.book))
     own = [tool for tool in own if tool.spec.name not in toolbox.tools]
     named = {**toolbox.tools, **{tool.spec.name: tool for tool in own}}
 

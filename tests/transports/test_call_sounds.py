@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import numpy as np
+import pytest
 
 from models.audio import Pcm16, ulaw_encode
 from models.base import Priority, Transcript
@@ -24,14 +25,14 @@ class Ears:
     """Takes every loud frame for speech, and hears these words in it, so surely."""
 
     name = "ears"
-    languages = ("en",)
+    languages = ("en", "de")
 
-    def __init__(self, words: str, logprob: float) -> None:
-        self._words, self._logprob = words, logprob
+    def __init__(self, words: str, logprob: float, language: str = "en") -> None:
+        self._words, self._logprob, self._language = words, logprob, language
         self._rest = np.zeros(0, np.int16)
 
     def open(self, *_: object, **__: object) -> Ears:
-        return Ears(self._words, self._logprob)
+        return Ears(self._words, self._logprob, self._language)
 
     async def close(self) -> None: ...
 
@@ -42,7 +43,9 @@ class Vad(Ears):
     """See ``Ears``; as the session's detector."""
 
     def open(self, *_: object, **options: object) -> Ears:
-        return Utterance(self._words, self._logprob) if options else Detector(self._words, self._logprob)
+        return (
+            Utterance(self._words, self._logprob, self._language) if options else Detector(self._words, self._logprob)
+        )
 
 
 class Detector(Ears):
@@ -57,10 +60,10 @@ class Utterance(Ears):
     def push(self, pcm: Pcm16) -> None: ...
 
     async def partial(self) -> Transcript:
-        return Transcript(self._words, "", "en", 1.0, self._logprob, 1000)
+        return Transcript(self._words, "", self._language, 1.0, self._logprob, 1000)
 
     async def final(self, priority: Priority = Priority.CONFIRMED) -> Transcript:
-        return Transcript(self._words, self._words, "en", 1.0, self._logprob, 1000)
+        return Transcript(self._words, self._words, self._language, 1.0, self._logprob, 1000)
 
     def close(self) -> None: ...
 
@@ -84,9 +87,10 @@ async def sounding(house: House, *, burst: int, pause: int) -> AsyncIterator[Han
             playing.cancel()
 
 
-def house(words: str, logprob: float, silence_s: float = 0.3) -> House:
-    manners = Manners(greeting="Good day.", silence_s=silence_s)
-    return House(manners, ears=Vad(words, logprob), policy=TurnPolicy(prepare=False, doubtful_answers=DOUBTFUL_ANSWERS))
+def house(words: str, logprob: float, language: str = "en") -> House:
+    manners = Manners(greeting="Good day.", silence_s=0.3)
+    ears = Vad(words, logprob, language)
+    return House(manners, ears=ears, policy=TurnPolicy(prepare=False, doubtful_answers=DOUBTFUL_ANSWERS))
 
 
 async def test_music_without_words_is_a_silent_caller():
@@ -98,12 +102,22 @@ async def test_music_without_words_is_a_silent_caller():
     assert on_hold.tts.said.count("Are you still there?") == 2
 
 
-async def test_music_in_which_words_are_heard_gets_a_few_answers_and_then_a_goodbye():
-    on_hold = house("oh we are under the stars", -1.0)
+@pytest.mark.parametrize(
+    ("language", "words", "prompt"),
+    [
+        ("en", "oh we are under the stars", "Are you still there?"),
+        ("de", "ach wir sind unter den Sternen", "Sind Sie noch da?"),
+    ],
+)
+async def test_music_in_which_words_are_heard_gets_a_few_answers_and_then_a_goodbye_in_the_language_of_the_call(
+    language: str, words: str, prompt: str
+):
+    on_hold = house(words, -1.0, language)
     async with sounding(on_hold, burst=30, pause=200) as leg:
         await asyncio.wait_for(leg.closed.wait(), 20)
     await until(lambda: on_hold.counts.closed == ["silent"])
     assert 1 <= len(on_hold.questions) <= DOUBTFUL_ANSWERS
+    assert on_hold.tts.said.count(prompt) == 2
 
 
 async def test_a_sound_without_a_pause_is_a_silent_caller_once_no_words_were_found_in_it():
