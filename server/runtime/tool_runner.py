@@ -41,9 +41,12 @@ class _Ended:
     nothing_done: bool = False
 
 
-def _failed(outcome: e.ToolOutcome, error: str, *, hint: str = "", nothing_done: bool = False) -> _Ended:
-    """What the model reads of a failure: one short object, always of the same shape."""
-    said = {"error": error[:_MAX_ERROR]} | ({"hint": hint[:_MAX_ERROR]} if hint else {})
+def _failed(
+    outcome: e.ToolOutcome, error: str = "internal error", *, hint: str = "", nothing_done: bool = False
+) -> _Ended:
+    """What the model reads of a failure: one short object, always of the same shape. The error stands last and is a
+    plain one, as a small model speaks of what it read last: of a hint alone it makes opening hours."""
+    said = ({"hint": hint[:_MAX_ERROR]} if hint else {}) | {"error": error[:_MAX_ERROR]}
     return _Ended(outcome, orjson.dumps(said).decode(), nothing_done=nothing_done)
 
 
@@ -127,13 +130,13 @@ class ToolRunner:
 
     async def _attempt(self, effect: e.RunTool, tool: RunnableTool | None) -> _Ended:
         if effect.refusal:
-            return _failed(e.ToolOutcome.LIMIT, "too many calls", hint="Answer without calling a tool.")
+            return _failed(e.ToolOutcome.LIMIT, hint="Too many calls: answer without calling a tool.")
         if tool is None:
             known = ", ".join(sorted(self._toolbox.tools))
-            return _failed(e.ToolOutcome.UNKNOWN_TOOL, "no such tool", hint=f"There are: {known}")
+            return _failed(e.ToolOutcome.UNKNOWN_TOOL, hint=f"There is no such tool; there are: {known}")
         arguments = check(tool.spec.parameters, effect.arguments)
         if arguments.problem:
-            return _failed(e.ToolOutcome.INVALID_ARGUMENTS, "invalid arguments", hint=arguments.problem)
+            return _failed(e.ToolOutcome.INVALID_ARGUMENTS, hint=f"Invalid arguments: {arguments.problem}")
         values = settled(tool.spec.parameters, arguments.values)
         key = self._key(effect, tool, orjson.dumps(values, option=orjson.OPT_SORT_KEYS))
         call = ToolCall(effect.call_id, effect.name, values, key, effect.response_id, effect.turn_id)
@@ -149,7 +152,7 @@ class ToolRunner:
             return _Ended(e.ToolOutcome.REPEATED, earlier.output)
         if earlier is not None and not tool.policy.safe:
             hint = "It was begun before, and nobody knows whether it happened."
-            return _failed(e.ToolOutcome.UNCERTAIN, "outcome unknown", hint=hint)
+            return _failed(e.ToolOutcome.UNCERTAIN, hint=hint)
         return await self._deed(call, context, tool)
 
     async def _same(self, deed: asyncio.Future[str]) -> _Ended:
@@ -203,7 +206,7 @@ class ToolRunner:
             return _failed(e.ToolOutcome.TIMEOUT, "timeout")
         except Exception:
             _log.exception("a tool failed", extra={"tool": call.name})
-        return _failed(e.ToolOutcome.ERROR, "internal error")
+        return _failed(e.ToolOutcome.ERROR)
 
     async def _once(self, call: ToolCall, context: ToolContext, tool: RunnableTool) -> _Ended:
         spoken, result = 0, None
@@ -219,7 +222,7 @@ class ToolRunner:
                     spoken += len(text)
                     await self._tell(e.ToolPartial(call.call_id, text))
         if result is None:
-            return _failed(e.ToolOutcome.BAD_RESULT, "the tool gave no result")
+            return _failed(e.ToolOutcome.BAD_RESULT, hint="The tool gave no result.")
         return _encoded(result, tool.policy.result_limit_bytes)
 
 
@@ -227,8 +230,8 @@ def _encoded(result: Result, limit: int) -> _Ended:
     try:
         raw = result.value.encode() if isinstance(result.value, str) else orjson.dumps(result.value)
     except (TypeError, UnicodeEncodeError):
-        return _failed(e.ToolOutcome.BAD_RESULT, "the tool gave a result that cannot be read")
+        return _failed(e.ToolOutcome.BAD_RESULT, hint="The tool gave a result that cannot be read.")
     if len(raw) > limit:
         hint = f"The result had {len(raw)} bytes; ask for less."
-        return _failed(e.ToolOutcome.TOO_LARGE, "result too large", hint=hint)
+        return _failed(e.ToolOutcome.TOO_LARGE, hint=hint)
     return _Ended(e.ToolOutcome.OK, raw.decode(), dict(result.changes), result.say, result.facts)

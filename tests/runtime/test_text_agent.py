@@ -108,7 +108,7 @@ async def test_who_calls_and_calls_is_refused_and_then_stopped() -> None:
     words, calls, done = await answer(agent(model, tool, limit=2))
     assert (words, calls, done.finish_reason) == ("", [], "stop")
     assert len(tool.calls) == 2
-    assert "too many calls" in model.asked[3].messages[-1].text
+    assert "Too many calls" in model.asked[3].messages[-1].text
     assert model.asked[3].tool_choice == "none"
 
 

@@ -72,22 +72,33 @@ async def test_partial_results_are_told_before_the_result():
     assert isinstance(await desk.facts.get(), e.ToolFinished)
 
 
+NO_RESULT = {"hint": "The tool gave no result.", "error": "internal error"}
+UNREADABLE = {"hint": "The tool gave a result that cannot be read.", "error": "internal error"}
+
+
 @pytest.mark.parametrize(
-    ("parts", "outcome", "error"),
+    ("parts", "outcome", "told"),
     [
-        ((ToolError("the line is busy"),), "error", "the line is busy"),
-        ((RuntimeError("password=secret"),), "error", "internal error"),
-        ((), "bad_result", "the tool gave no result"),
-        ((Partial("no more"),), "bad_result", "the tool gave no result"),
-        ((Result({"socket": object()}),), "bad_result", "the tool gave a result that cannot be read"),
-        ((Result("\ud800"),), "bad_result", "the tool gave a result that cannot be read"),
-        ((Result("x" * 5_000_000),), "too_large", "result too large"),
-        (("garbage",), "bad_result", "the tool gave no result"),
+        ((ToolError("the line is busy"),), "error", {"error": "the line is busy"}),
+        ((RuntimeError("password=secret"),), "error", {"error": "internal error"}),
+        ((), "bad_result", NO_RESULT),
+        ((Partial("no more"),), "bad_result", NO_RESULT),
+        ((Result({"socket": object()}),), "bad_result", UNREADABLE),
+        ((Result("\ud800"),), "bad_result", UNREADABLE),
+        (
+            (Result("x" * 5_000_000),),
+            "too_large",
+            {"hint": "The result had 5000000 bytes; ask for less.", "error": "internal error"},
+        ),
+        (("garbage",), "bad_result", NO_RESULT),
     ],
 )
-async def test_whatever_a_tool_does_the_model_reads_one_short_error(parts: tuple[Any, ...], outcome: str, error: str):
+async def test_whatever_a_tool_does_the_model_reads_one_short_error(
+    parts: tuple[Any, ...], outcome: str, told: dict[str, str]
+):
     fact = await Desk(ScriptedTool("hours", *parts)).run("hours")
-    assert (fact.outcome, json.loads(fact.output)["error"]) == (outcome, error)
+    assert (fact.outcome, json.loads(fact.output)) == (outcome, told)
+    assert list(json.loads(fact.output))[-1] == "error"
     assert len(fact.output) < 700
 
 
@@ -104,7 +115,7 @@ async def test_arguments_that_the_schema_does_not_allow_never_reach_the_tool(arg
     tool = ScriptedTool("hours", Result(1), schema=SCHEMA)
     fact = await Desk(tool).run("hours", arguments)
     assert fact.outcome == "invalid_arguments"
-    assert json.loads(fact.output)["hint"].startswith(hint)
+    assert json.loads(fact.output)["hint"].startswith(f"Invalid arguments: {hint}")
     assert tool.calls == []
 
 
@@ -112,7 +123,7 @@ async def test_a_tool_that_does_not_exist_is_told_with_those_that_do():
     fact = await Desk(ScriptedTool("hours", Result(1))).run("sing")
     assert (fact.outcome, json.loads(fact.output)) == (
         "unknown_tool",
-        {"error": "no such tool", "hint": "There are: hours"},
+        {"hint": "There is no such tool; there are: hours", "error": "internal error"},
     )
 
 
@@ -195,7 +206,8 @@ async def test_a_deed_whose_outcome_nobody_knows_is_not_done_again():
     await ledger.abandon(key)
     assert await ledger.begin(key, tool.calls[0], tool.contexts[0]) is None
     fact = await Desk(tool, ledger=ledger, scope="+49301234").run("book")
-    assert (fact.outcome, json.loads(fact.output)["error"]) == ("uncertain", "outcome unknown")
+    assert fact.outcome == "uncertain"
+    assert "nobody knows" in json.loads(fact.output)["hint"]
     assert len(tool.calls) == 1
 
 
