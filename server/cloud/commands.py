@@ -5,9 +5,22 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Container
 from dataclasses import dataclass, replace
+from types import UnionType
 
 from server.cloud.base import Command
 from server.core import events as e
+from server.core.conversation import ROOT
+
+_BLAMED: tuple[tuple[str, type | UnionType], ...] = (
+    ("item_create", e.CreateItem),
+    ("item_delete", e.DeleteItem),
+    ("item_truncate", e.TruncateItem),
+    ("input_audio_buffer_commit", e.CommitAudio),
+    ("conversation_already_has_active_response", e.CreateResponse | e.Say),
+    ("response.", e.CreateResponse | e.Say),
+    ("item.", e.CreateItem),
+)
+"""How codes and fields of errors begin, and which command can be meant."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +86,21 @@ class Commands:
         if not isinstance(command, e.CancelResponse | e.ClearAudio):
             self._open.append(command)
 
-    def answered(self, event: e.Event) -> None:
-        """The provider has done something, maybe what was asked."""
+    def answered(self, event: e.Event) -> bool:
+        """The provider has done something, maybe what was asked. Returns whether it has put an item first, as asked."""
         answered = next((command for command in self._open if _answers(event, command)), None)
-        if answered is not None:
-            self._open.remove(answered)
-            if isinstance(answered, e.Say) and answered.protected and isinstance(event, e.ResponseCreated):
-                self._protected.add(event.response.id)
+        if answered is None:
+            return False
+        self._open.remove(answered)
+        if isinstance(answered, e.Say) and answered.protected and isinstance(event, e.ResponseCreated):
+            self._protected.add(event.response.id)
+        return isinstance(answered, e.CreateItem) and answered.previous_item_id == ROOT
+
+    def blamed(self, error: e.Error) -> Command | None:
+        """What an error is about that does not say it: the oldest command of the kind that its code or field names."""
+        names = (error.code, error.param or "")
+        kinds = [kind for start, kind in _BLAMED if any(name.startswith(start) for name in names)]
+        return next((command for command in self._open if any(isinstance(command, kind) for kind in kinds)), None)
 
     def protected(self, response_id: str) -> bool:
         """Whether this response says words that nothing stops."""

@@ -150,7 +150,7 @@ class Pool:
     made whenever one is taken; it is of use for ``age_s`` seconds."""
 
     def __init__(
-        self, dial: Dial, spares: int = 1, age_s: float = 60.0, clock: Callable[[], float] = time.monotonic
+        self, dial: Dial, spares: int = 1, age_s: float = 240.0, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._dial, self._spares, self._age_s, self._clock = dial, spares, age_s, clock
         self._ready: deque[tuple[Address, float, Socket]] = deque()
@@ -160,15 +160,18 @@ class Pool:
     async def take(self, address: Address) -> Socket:
         """A connection on which nothing was said by us. Raises DialError."""
         taken = None
-        while self._ready and taken is None:
-            known, since, socket = self._ready.popleft()
-            fresh = self._clock() - since <= self._age_s and socket.close_code is None
-            if known == address and fresh:
-                taken = socket
+        while taken is None:
+            if self._ready:
+                known, since, socket = self._ready.popleft()
+                fresh = self._clock() - since <= self._age_s and socket.close_code is None
+                if known == address and fresh:
+                    taken = socket
+                else:
+                    self._let_go(socket)
+            elif making := [task for task in self._making if not task.done()]:
+                await asyncio.wait(making, return_when=asyncio.FIRST_COMPLETED)
             else:
-                self._let_go(socket)
-        if taken is None:
-            taken = await self._dial(address.url, address.headers)
+                taken = await self._dial(address.url, address.headers)
         self.prepare(address)
         return taken
 

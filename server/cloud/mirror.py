@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from server.cloud.answers import Answers
 from server.core import events as e
-from server.core.conversation import Conversation, with_text
+from server.core.conversation import ROOT, Conversation, with_text
 from server.core.playout import Ledger
 from server.runtime.recordings import Recordings
 
@@ -28,12 +28,12 @@ class Mirror:
         """Ids of the caller's turns whose words are yet to come."""
         self._ledger = Ledger(marks=marks)
 
-    def see(self, event: e.Event, clock: int) -> None:
-        """The session has this to tell. clock: input samples received so far."""
+    def see(self, event: e.Event, clock: int, *, first: bool = False) -> None:
+        """The session has this to tell. clock: input samples received so far. first: the item was put before all."""
         self.answers.see(event)
         match event:
             case e.ItemAdded() | e.ItemDone():
-                self._keep(event.item, event.previous_item_id)
+                self._keep(event.item, ROOT if first else event.previous_item_id)
             case e.ItemDeleted():
                 self._forget(event.item_id)
             case e.ItemTruncated():
@@ -52,8 +52,9 @@ class Mirror:
 
     def _keep(self, item: e.Item, previous: str | None) -> None:
         if item.id not in self.conversation:
-            known = previous if previous is not None and previous in self.conversation else None
-            self.conversation.insert(item, known)
+            # A connection may know less than the whole conversation: then what it knows nothing before is the newest.
+            known = previous is not None and (previous == ROOT or previous in self.conversation)
+            self.conversation.insert(item, previous if known else None)
             if any(part.kind == "input_audio" and part.text is None for part in item.content):
                 self.wordless.add(item.id)
         elif all(part.text is not None for part in item.content):
@@ -125,11 +126,14 @@ class Mirror:
 
     def failed(self, code: str, message: str) -> list[e.Event]:
         """The end of all responses under way."""
-        return [self._placed(event) for event in self.answers.fail(code, message)]
+        return self.answers.fail(code, message)
 
-    def _placed(self, event: e.Event) -> e.Event:
-        if isinstance(event, e.ItemDone) and event.item.id in self.conversation:
+    def placed(self, event: e.Event) -> e.Event:
+        """The event with the item before it by the whole conversation, of which a connection may know a part only."""
+        if isinstance(event, e.ItemAdded | e.ItemDone) and event.item.id in self.conversation:
             return replace(event, previous_item_id=self.conversation.previous_id(event.item.id))
+        if isinstance(event, e.AudioCommitted) and event.item_id not in self.conversation:
+            return replace(event, previous_item_id=self.conversation.last_id)
         return event
 
     def retrieved(self, fact: e.RetrieveItem) -> e.Event:

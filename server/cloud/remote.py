@@ -19,6 +19,7 @@ from server.cloud import base as b
 from server.cloud.commands import Commands, refused_change
 from server.cloud.floor import Floor
 from server.cloud.heard import Heard
+from server.cloud.interruptions import Interruptions
 from server.cloud.link import Incoming, Lost, Pool
 from server.cloud.mirror import Mirror
 from server.cloud.remote_tools import RemoteTools
@@ -63,8 +64,9 @@ class RemoteRunner:
         self._tools = RemoteTools(plan.id, plan.toolbox, self._inbox.put, clock)
         self._who = {"session": plan.id, "provider": provider}
         self._uplink = Uplink(dialect, pool, presence, patience, self._inbox.put, self._remind, self._who)
-        self._renew = False
+        self._renew = self._sorry = False
         self._floor = Floor()
+        self._interruptions = Interruptions(self._mirror, self._floor, peer, self._command, plays=plan.plays)
 
     # ------------------------------------------------------------------------------------- the door
 
@@ -168,10 +170,9 @@ class RemoteRunner:
             case e.Played():
                 self._mirror.play(fact.item_id, fact.samples)
             case e.KeyPressed():
-                if not self._guards():
-                    await self._stop()
+                await self._interruptions.key(self.position)
             case e.LineLost():
-                await self._stop()
+                await self._interruptions.stop(self.position)
             case e.KeysTyped():
                 content = (e.ContentPart("input_text", f"{_KEYPAD}{fact.keys}"),)
                 await self._add(e.Item("", e.ItemKind.MESSAGE, role="user", content=content))
@@ -229,6 +230,8 @@ class RemoteRunner:
                     self._tools.cancel(step.call_ids)
                 case b.Refused():
                     await self._refused(step)
+                case e.Error() if (command := self._commands.blamed(step)) is not None:
+                    await self._refused(b.Refused(command, step))
                 case b.Ended():
                     await self._ended(step)
                     return
@@ -237,8 +240,9 @@ class RemoteRunner:
 
     async def _event(self, event: e.Event) -> None:
         """An event of the conversation: what follows from it here, and then the client."""
-        self._commands.answered(event)
-        self._mirror.see(event, self.position)
+        first = self._commands.answered(event)
+        self._mirror.see(event, self.position, first=first)
+        event = self._mirror.placed(event)
         guarded = isinstance(event, e.ResponseCreated) and self._commands.protected(event.response.id)
         self._floor.see(event, self._config, protected=guarded)
         match event:
@@ -254,6 +258,7 @@ class RemoteRunner:
                     self._tools.called(event.response_id, event.item, self._mirror.last_words(), self._config)
             case e.ResponseDone():
                 await self._tools.told(self._tools.response_done(event.response))
+                self._apologise(event.response)
             case _:
                 pass
         hidden = isinstance(event, e.TranscriptionDelta | e.TranscriptionCompleted | e.TranscriptionFailed)
@@ -273,39 +278,14 @@ class RemoteRunner:
         self._floor.refused(command, error)
         _log.warning("provider refused", extra={**self._who, "what": type(command).__name__, "code": error.code})
 
-    # ------------------------------------------------------------------------------------- interruptions
-
-    def _guards(self) -> bool:
-        """Whether words are spoken that the caller's voice does not stop."""
-        active = self._mirror.answers.active
-        guarded = active is not None and active == self._floor.guarded
-        return guarded or self._mirror.playing(self._floor.protected, self.position)
+    # ------------------------------------------------------------------------------------------ tools
 
     async def _spoken_over(self) -> None:
         turns = self._config.turn_detection
-        if turns is None or not turns.interrupt_response or self._guards():
+        if turns is None or not turns.interrupt_response or not await self._interruptions.spoken_over(self.position):
             return
         for item in self._tools.interrupt():
             await self._add(item)
-        self._floor.quiet()
-        if self._plan.plays:
-            await self._cut()
-
-    async def _stop(self) -> None:
-        """Whatever is made or played ends here."""
-        self._floor.stop()
-        if self._mirror.answers.active is not None:
-            await self._command(e.CancelResponse(b.OWN))
-        if self._plan.plays:
-            await self._cut()
-
-    async def _cut(self) -> None:
-        """The door plays no more; the provider learns what was heard."""
-        for item_id, heard_ms in self._mirror.cut(self.position):
-            await self._peer.clear_playout(item_id)
-            await self._command(e.TruncateItem(b.OWN, item_id, 0, heard_ms))
-
-    # ------------------------------------------------------------------------------------------ tools
 
     async def _tool_finished(self, fact: e.ToolFinished) -> None:
         item = self._tools.finished(fact)
@@ -355,7 +335,8 @@ class RemoteRunner:
         start = b.Start(self._config, self._mirror.replay(), self._heard.kept_from_ms)
         await self._do(self._dialect.open(start))
         for samples, wire in self._heard.pieces():
-            self._hear(samples, wire)
+            if wire is self._config.input_format:
+                self._hear(samples, wire)
 
     def _remind(self) -> None:
         # A full inbox is taken from soon, and what is in there leads to the same question.
@@ -381,16 +362,20 @@ class RemoteRunner:
         await self._reach()
         for command in self._commands.again():
             await self._command(command)
-        if failed or (self._floor.due and unheard):
-            self._apologise()
-        elif self._floor.due:
+        if self._floor.due and not unheard:
             self._floor.answer()
+        elif self._floor.due and not failed:
+            self._apologise(None)
         self._floor.due = False
 
-    def _apologise(self) -> None:
+    def _apologise(self, response: e.ResponseView | None) -> None:
+        """The caller waits for an answer in vain: this one has failed (None: it was never begun). Who fails at the
+        apology, too, is not asked for another one."""
+        failed = response is None or response.status is e.ResponseStatus.FAILED
         apology = in_language(self._config.apologies, self._config.language)
-        if apology and self._config.modality == "audio":
+        if failed and not self._sorry and apology and self._config.modality == "audio":
             self._floor.say(e.Say(apology))
+        self._sorry = failed
 
     async def _give_up(self, ended: b.Ended) -> None:
         await self._tell(e.Error(ended.code, ended.reason, type="server_error"))

@@ -70,7 +70,6 @@ class Uplink:
         self._attempts = 0
         self._alarm: asyncio.TimerHandle | None = None
         self._leaving: set[asyncio.Task[None]] = set()
-        pool.prepare(dialect.address())
 
     def uses(self, link: Link) -> bool:
         """Whether this is the connection in use, and not one before it."""

@@ -211,7 +211,7 @@ async def calling(
     )
     service = Service("openai", provider.url, KEY, "gpt-realtime", max_session_s=session_s)
     pool = Pool(dialling(Egress()), spares)
-    runner = RemoteRunner(plan, door, "openai", OpenAIDialect(service, "conv_1"), pool, QUICK)
+    runner = RemoteRunner(plan, door, "openai", OpenAIDialect(service, "conv_1"), pool, patience=QUICK)
     task = asyncio.create_task(runner.run())
     try:
         yield Call(runner, door, task, provider)

@@ -12,7 +12,7 @@ from pydantic import SecretStr
 
 from server.cloud_settings import AzureSettings, CloudSettings, OpenAISettings, Permit, ResidencySettings
 from server.errors import SettingsError
-from server.hosted import Hosted
+from server.hosted import providers
 from server.overview import egress as told
 from server.overview import settings_table
 from server.policy.egress import Egress, PolicyError
@@ -29,9 +29,9 @@ def settings(*permits: Permit, **cloud: Any) -> Settings:
 
 
 def test_an_allowed_provider_is_there_for_its_purpose():
-    hosted = Hosted(settings(FALLBACK, openai=OPENAI))
-    assert hosted.primary is None
-    assert [provider.permit for provider in hosted.fallbacks] == [FALLBACK]
+    known = providers(settings(FALLBACK, openai=OPENAI))
+    assert known.primary is None
+    assert [provider.permit for provider in known.fallbacks] == [FALLBACK]
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_one_that_is_not_set_up_or_elsewhere_than_allowed_is_refused_in_one_line
     permits: tuple[Permit, ...], cloud: dict[str, Any], message: str
 ):
     with pytest.raises(SettingsError, match=message) as error:
-        Hosted(settings(*permits, **cloud))
+        providers(settings(*permits, **cloud))
     assert "\n" not in str(error.value)
     assert KEY not in str(error.value)
 

@@ -170,12 +170,32 @@ async def test_a_session_moves_on_when_nobody_speaks(provider: Provider):
 
 
 async def test_a_spare_connection_is_made_ahead_and_taken(provider: Provider):
-    async with calling(provider, spares=1) as call:
-        await (await provider.connection(2)).until("session.update")
-        assert not provider.connections[0].received
-        await provider.connections[1].close()
-        await provider.connections[0].until("session.update")
-        assert call.door.events
+    async with calling(provider, spares=1):
+        first, spare = await provider.connection(), await provider.connection(2)
+        await first.until("session.update")
+        assert not spare.received
+        await first.close()
+        await spare.until("session.update")
+
+
+async def test_the_order_of_the_conversation_is_told_though_a_connection_knows_a_part_of_it_only(provider: Provider):
+    async with calling(provider) as call:
+        first = await provider.connection()
+        unheard = {"id": "item_u", "type": "message", "role": "user", "content": [{"type": "input_audio"}]}
+        await first.say("conversation.item.added", item=unheard, previous_item_id=None)
+        await call.door.until(e.ItemAdded)
+        await first.close()
+        second = await provider.connection(2)
+        await second.respond("Yes.")
+        added = await call.door.until_number(e.ItemAdded, 2)
+        assert added.previous_item_id == "item_u"
+        assert [event.item_id for event in call.door.of(e.TranscriptionFailed)] == ["item_u"]
+        note = e.Item("item_0", e.ItemKind.MESSAGE, role="system", content=(e.ContentPart("input_text", "Hm."),))
+        await call.runner.receive(e.CreateItem(None, note, "root"))
+        assert (await call.door.until_number(e.ItemAdded, 3)).previous_item_id is None
+        await second.close()
+        again = await (await provider.connection(3)).until("conversation.item.create", 2)
+        assert again["item"]["id"] == "item_1"
 
 
 # ------------------------------------------------------------------------------- what clients ask
@@ -214,6 +234,34 @@ async def test_a_refused_command_is_told_to_the_client_that_sent_it(provider: Pr
         await call.door.until(e.Error)
         [told] = call.door.of(e.Error)
         assert (told.code, told.message, told.event_id) == ("response_cancel_not_active", "Cancellation failed", None)
+
+
+async def test_an_error_that_does_not_say_what_it_is_about_holds_nothing_up(provider: Provider):
+    async with calling(provider) as call:
+        there = await provider.connection()
+        await call.runner.receive(e.CreateResponse("event_1", e.ResponseOverrides(voice="marin")))
+        await there.until("response.create")
+        error = {"type": "invalid_request_error", "code": "invalid_value", "message": "No.", "event_id": None}
+        await there.say("error", error={**error, "param": "response.audio.output.voice"})
+        await call.door.until(e.Error)
+        assert [told.event_id for told in call.door.of(e.Error)] == ["event_1"]
+        await call.runner.receive(e.Say("One more minute."))
+        await there.until("response.create", 2)
+
+
+async def test_an_answer_that_the_provider_cannot_give_is_apologised_for_once(provider: Provider):
+    config = e.SessionConfig(language="en", apologies={"en": "Sorry, once more please."})
+    async with calling(provider, config) as call:
+        there = await provider.connection()
+        for number in (1, 2):
+            failed = {"id": f"resp_{number}", "status": "failed", "conversation_id": "conv_there"}
+            await there.say("response.created", response={**failed, "status": "in_progress"})
+            await there.say("response.done", response=failed)
+            await there.until("response.create")
+        await call.door.until_number(e.ResponseDone, 2)
+        await call.runner.receive(typed("Hello?"))
+        await there.until("conversation.item.create")
+        assert len(there.of("response.create")) == 1
 
 
 async def test_what_nobody_knows_is_passed_over(provider: Provider):
