@@ -26,6 +26,10 @@ async def answer(connection: ServerConnection) -> None:
     async def say(kind: str, **fields: Any) -> None:
         await connection.send(json.dumps({"type": kind, **fields}))
 
+    assert connection.request is not None
+    path = connection.request.path
+    if path == "/full":
+        await connection.close(1013, "no place")
     speaking, quiet, answers = False, 0, 0
     async for message in connection:
         event = json.loads(message)
@@ -38,6 +42,9 @@ async def answer(connection: ServerConnection) -> None:
         speaking, quiet = speaking or loud, 0 if loud else quiet + 1
         if speaking and quiet == HOLD_PIECES:
             speaking, answers = False, answers + 1
+            if path == "/breaks":
+                await connection.close(1011, "it broke")
+                return
             name = f"r{answers}"
             await say("response.created", response={"id": name})
             await say("response.output_audio.delta", response_id=name, item_id=name, delta=TONE)
@@ -58,17 +65,12 @@ async def peer() -> AsyncIterator[Callable[[str], Peer]]:
         yield at
 
 
-@pytest.mark.parametrize("processes", [1, 2])
-async def test_every_caller_is_counted_with_what_it_cost(
-    processes: int, peer: Callable[[str], Peer], monkeypatch: pytest.MonkeyPatch
+async def test_every_caller_of_every_process_is_counted_with_what_it_cost(
+    peer: Callable[[str], Peer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(crowd, "CALLERS_A_PROCESS", 4 // processes)
-    load = crowd.Load(callers=4, turns=1)
-    if processes == 1:
-        taken = await crowd.talk(peer("call"), load, None)
-    else:
-        with crowd.process_pool(4) as pool:
-            taken = await crowd.talk(peer("call"), load, pool)
+    monkeypatch.setattr(crowd, "CALLERS_A_PROCESS", 2)
+    with crowd.process_pool(4) as pool:
+        taken = await crowd.talk(peer("call"), crowd.Load(callers=4, turns=1), pool)
     assert len(taken.turns) == 4
     assert len({turn.reference for turn in taken.turns}) == 4
     assert not taken.errors
@@ -77,6 +79,22 @@ async def test_every_caller_is_counted_with_what_it_cost(
     assert len(taken.late_s) > 4 * 50
     assert taken.ready is not None
     assert taken.ready.hold_ms == 200
+
+
+async def test_a_call_that_breaks_off_keeps_its_turns_and_says_why(peer: Callable[[str], Peer]) -> None:
+    taken = await crowd.talk(peer("breaks"), crowd.Load(callers=1, turns=2), None)
+    assert [turn.lost for turn in taken.turns] == [True]
+    [error] = taken.errors
+    assert "1011" in error
+    assert "it broke" in error
+    assert taken.turns[-1].errors == [error]
+
+
+async def test_a_server_without_a_place_says_so(peer: Callable[[str], Peer]) -> None:
+    taken = await crowd.talk(peer("full"), crowd.Load(callers=1, turns=1), None)
+    [error] = taken.errors
+    assert error.startswith("the session was not opened: ")
+    assert "no place" in error
 
 
 async def test_callers_who_are_not_let_in_are_lost_with_the_reason(peer: Callable[[str], Peer]) -> None:
