@@ -24,15 +24,12 @@ from rich.progress import Progress
 
 from benchmarks.client import Answer, Caller, call
 from benchmarks.process import Server, busy_cores, machine, serve
-from benchmarks.speech import QUESTIONS, RATE, Question, speak
+from benchmarks.speech import RATE, Question, many_questions, speak
 
 _STAGES = ("stt_final", "llm_first_token", "tts_first_audio")
 _PATIENCE_S = 60
 _PAUSE_S = (0.3, 1.2)
 """How long a caller thinks between an answer and the next question."""
-_DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
-_ABOUT_DAYS = ("What time do you open on {}?", "Do you have anything free on {}?", "Can I book a haircut on {}?")
-"""Many different questions, so that no two callers are in step."""
 _console = Console()
 _status = Console(stderr=True)
 
@@ -199,9 +196,7 @@ async def measure(servers: Sequence[Server], questions: Sequence[Question], turn
 
 def questions_to_ask() -> list[Question]:
     """All different, in an order that is the same each time."""
-    texts = [*QUESTIONS, *(("en-us", form.format(day)) for form in _ABOUT_DAYS for day in _DAYS)]
-    random.Random(1).shuffle(texts)
-    return [speak(text, voice) for voice, text in dict.fromkeys(texts)]
+    return [speak(text, voice) for voice, text in many_questions()]
 
 
 class Calls:

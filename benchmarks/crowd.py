@@ -18,12 +18,10 @@ from benchmarks.line import LineError, dial
 from benchmarks.peer import Peer
 from benchmarks.recording import speak
 from benchmarks.scenario import Scenario, Utterance
-from benchmarks.speech import QUESTIONS
+from benchmarks.speech import many_questions
 
 CALLERS_A_PROCESS = 64
 """A third of a core or so: 20 ms pieces are encoded and sent in time, and answers are noted as they come."""
-_DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
-_ABOUT_DAYS = ("What time do you open on {}?", "Do you have anything free on {}?", "Can I book a haircut on {}?")
 _PAUSE_S = (0.3, 1.2)
 _SPREAD_S = 6.0
 
@@ -126,10 +124,8 @@ async def _caller(server: Peer, scenario: Scenario, starts_in: float, channel: C
 
 
 def all_questions() -> list[Utterance]:
-    """Many different ones, so that no two callers are in step, in an order that is the same each time."""
-    texts = [*QUESTIONS, *(("en-us", form.format(day)) for form in _ABOUT_DAYS for day in _DAYS)]
-    random.Random(1).shuffle(texts)
-    return [Utterance(say=text, voice=voice) for voice, text in dict.fromkeys(texts)]
+    """As turns of a scenario."""
+    return [Utterance(say=text, voice=voice) for voice, text in many_questions()]
 
 
 def conversation_of(caller: int, turns: int, questions: Sequence[Utterance]) -> Scenario:

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-AUDIBLE = 150
-"""Samples louder than this are heard (-47 dBFS)."""
+from benchmarks.speech import AUDIBLE
+
 _GAP_S = 0.02
 """A shorter gap is no underrun, but jitter that a device's own buffer takes up."""
 

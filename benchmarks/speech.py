@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import random
 import subprocess
 import wave
 from dataclasses import dataclass
@@ -26,6 +27,17 @@ QUESTIONS = (
     ("en-us", "Can I speak to a human, please?"),
     ("de", "Was kostet ein Haarschnitt?"),
 )
+_DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+_ABOUT_DAYS = ("What time do you open on {}?", "Do you have anything free on {}?", "Can I book a haircut on {}?")
+AUDIBLE = 150
+"""Samples louder than this are heard (-47 dBFS)."""
+
+
+def many_questions() -> list[tuple[str, str]]:
+    """Voices and words, all different so that no two callers are in step, in an order that is the same each time."""
+    texts = [*QUESTIONS, *(("en-us", form.format(day)) for form in _ABOUT_DAYS for day in _DAYS)]
+    random.Random(1).shuffle(texts)
+    return list(dict.fromkeys(texts))
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +71,7 @@ def speech_end(pcm: NDArray[np.int16]) -> int:
     return int(loud[-1] + 1) * _FRAME
 
 
-def first_audible(pcm: NDArray[np.int16], threshold: int = 150) -> int | None:
+def first_audible(pcm: NDArray[np.int16], threshold: int = AUDIBLE) -> int | None:
     """The first sample louder than ``threshold``; None when there is none."""
     loud = np.flatnonzero(np.abs(pcm.astype(np.int32)) > threshold)
     return int(loud[0]) if len(loud) else None
