@@ -91,13 +91,13 @@ class Agent:
         does without its tools."""
         for key, (entry, server) in list(self.servers.items()):
             try:
-                specs = await server.list()
+                listed = await server.list()
             except ToolError as error:
                 _log.warning("an agent has to do without tools", extra={"agent": self.name, "error": str(error)})
                 continue
             del self.servers[key]
             only = entry.mcp.only if entry.mcp else None
-            for spec in specs:
+            for spec in (one.spec for one in listed):
                 if (only is None or spec.name in only) and spec.name not in self.tools:
                     self.tools[spec.name] = McpTool(server, spec, ToolPolicy(**entry.policy))
 

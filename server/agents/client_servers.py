@@ -37,12 +37,14 @@ class ClientServers:
         way = kinds.over_http(endpoint.server_url, lambda: self._client(headers))
         server = kinds.McpServer(endpoint.server_label, way)
         try:
-            specs = await server.list()
+            listed = await server.list()
         except BaseException:
             await server.close()
             raise
-        allowed = [spec for spec in specs if endpoint.allowed is None or spec.name in endpoint.allowed]
-        return ClientServer(server, [kinds.McpTool(server, spec, ToolPolicy()) for spec in allowed])
+        allowed = [one for one in listed if endpoint.allowed.takes(one.spec.name, one.read_only)]
+        return ClientServer(
+            server, [kinds.McpTool(server, one.spec, ToolPolicy(read_only=one.read_only)) for one in allowed]
+        )
 
 
 class ClientServer:

@@ -6,10 +6,12 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
 from typing import Any, cast
 
 import httpx2
 import mcp
+import mcp_types
 from mcp.client.stdio import stdio_client
 from mcp.client.streamable_http import streamable_http_client
 from mcp_types import INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND, RequestParamsMeta, TextContent
@@ -99,6 +101,14 @@ class _Connection:
             _log.warning("an MCP connection failed", extra={"server": self._name, "error": repr(reason)})
 
 
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A tool as its server lists it. read_only: by the server's word it changes nothing (``readOnlyHint``)."""
+
+    spec: ToolSpec
+    read_only: bool
+
+
 class McpServer:
     """One server, connected when it is needed and again when the connection was lost."""
 
@@ -109,17 +119,17 @@ class McpServer:
         self._connecting = asyncio.Lock()
         self._connection: _Connection | None = None
 
-    async def list(self) -> Sequence[ToolSpec]:
+    async def list(self) -> Sequence[Listed]:
         """What it offers. Raises ToolError when it cannot be reached or understood."""
-        specs: list[ToolSpec] = []
+        found: list[Listed] = []
         cursor: str | None = None
         async with self._client() as client, asyncio.timeout(self._connect_s):
             while True:
                 page = await client.list_tools(cursor=cursor)
-                specs += [ToolSpec(one.name, one.description or "", one.input_schema) for one in page.tools]
+                found += map(_listed, page.tools)
                 cursor = page.next_cursor
-                if cursor is None or len(specs) > _MAX_TOOLS:
-                    return specs[:_MAX_TOOLS]
+                if cursor is None or len(found) > _MAX_TOOLS:
+                    return found[:_MAX_TOOLS]
 
     async def call(self, call: ToolCall) -> Any:
         """Run one tool. Raises ToolError for what the server says, and when it is gone."""
@@ -179,6 +189,11 @@ class McpTool:
     async def run(self, call: ToolCall, context: ToolContext) -> AsyncIterator[Partial | Result]:
         """See RunnableTool."""
         yield Result(await self._server.call(call))
+
+
+def _listed(tool: mcp_types.Tool) -> Listed:
+    hints = tool.annotations
+    return Listed(ToolSpec(tool.name, tool.description or "", tool.input_schema), bool(hints and hints.read_only_hint))
 
 
 def _first(error: BaseException) -> BaseException:

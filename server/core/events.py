@@ -129,14 +129,26 @@ from server.core.outputs import (
     TranscriptionDelta,
     TranscriptionFailed,
 )
-from server.core.tools import EMPTY, McpEndpoint, ServerTool, Tool, ToolLimits, ToolPolicy
+from server.core.tools import (
+    EMPTY,
+    NO_APPROVAL,
+    Approval,
+    McpEndpoint,
+    ServerTool,
+    Tool,
+    ToolFilter,
+    ToolLimits,
+    ToolPolicy,
+)
 
 Output = Event | Effect
 
 __all__ = [
     "EMPTY",
     "INPUT_RATE",
+    "NO_APPROVAL",
     "AdoptResponse",
+    "Approval",
     "AudioCleared",
     "AudioCommitted",
     "AudioFormat",
@@ -237,6 +249,7 @@ __all__ = [
     "TokenLogprob",
     "TokenUsage",
     "Tool",
+    "ToolFilter",
     "ToolFinished",
     "ToolLimits",
     "ToolOutcome",

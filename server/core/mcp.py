@@ -45,7 +45,7 @@ class McpServers:
             replace(
                 tool,
                 server_label=label,
-                approval=endpoint.approval is None or tool.tool.name in endpoint.approval,
+                approval=endpoint.approval.needed(tool.tool.name, tool.policy.read_only),
             )
             for tool in fact.tools
             if tool.tool.name not in taken

@@ -31,7 +31,8 @@ class ToolPolicy:
     result_limit_bytes: a longer result is not shown to the model.
     filler: what is said when the model calls the tool without a word of its own, by ISO 639-1 language; ANY_LANGUAGE
     for all others, no entry for silence. second_filler: said when slow_after_s seconds have passed without a result.
-    unlimited: a call does not count towards ToolLimits, and is never refused for them.
+    unlimited: a call does not count towards ToolLimits, and is never refused for them. read_only: whoever offers it
+    says that it changes nothing (MCP: ``readOnlyHint``), which is enough to choose it by, not to run it twice.
     """
 
     timeout_s: float = 10.0
@@ -42,6 +43,7 @@ class ToolPolicy:
     second_filler: Mapping[str, str] = field(default_factory=lambda: EMPTY)
     slow_after_s: float = 5.0
     unlimited: bool = False
+    read_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,17 +61,48 @@ class ServerTool:
 
 
 @dataclass(frozen=True, slots=True)
+class ToolFilter:
+    """Some tools of an MCP server: those of these names (None: of any), which change nothing by the server's own word,
+    or may (None: either)."""
+
+    names: frozenset[str] | None = None
+    read_only: bool | None = None
+
+    def takes(self, name: str, read_only: bool) -> bool:
+        """Whether it is one of them."""
+        return (self.names is None or name in self.names) and self.read_only in (None, read_only)
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """``require_approval``: tools that the client is always asked for before a call, and those that it never is."""
+
+    always: ToolFilter | None = None
+    never: ToolFilter | None = None
+
+    def needed(self, name: str, read_only: bool) -> bool:
+        """Whether the client is asked. Who names only tools to be asked for is asked for no others."""
+        if self.always is not None and self.always.takes(name, read_only):
+            return True
+        if self.never is not None:
+            return not self.never.takes(name, read_only)
+        return self.always is None
+
+
+NO_APPROVAL = Approval(never=ToolFilter())
+
+
+@dataclass(frozen=True, slots=True)
 class McpEndpoint:
-    """A client's ``mcp`` tool (Realtime API, ``session.tools``). allowed: names of the tools to offer, None for all.
-    approval: names of those that need the client's approval before each call; None for all. authorization: an OAuth
-    access token, "" for none."""
+    """A client's ``mcp`` tool (Realtime API, ``session.tools``). allowed: the tools to offer. approval: which of them
+    need the client's approval before each call. authorization: an OAuth access token, "" for none."""
 
     server_label: str
     server_url: str
     authorization: str = field(default="", repr=False)
     headers: Mapping[str, str] = field(default_factory=lambda: EMPTY, repr=False)
-    allowed: frozenset[str] | None = None
-    approval: frozenset[str] | None = None
+    allowed: ToolFilter = ToolFilter()
+    approval: Approval = Approval()
 
 
 @dataclass(frozen=True, slots=True)

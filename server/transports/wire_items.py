@@ -15,10 +15,9 @@ from server.transports.wire_session import (
     read_max_output_tokens,
     read_modality,
     read_temperature,
-    read_tool_choice,
-    read_tools,
     read_voice,
 )
+from server.transports.wire_tools import read_tool_choice, read_tools
 
 MAX_ID = 64
 """Characters of an id that a client may choose."""

@@ -24,6 +24,7 @@ from server.core.events import (
     Tool,
     TurnDetection,
 )
+from server.core.tools import NO_APPROVAL, ToolFilter
 from server.transports.wire_extras import NOISE_REDUCTION, unknown_extras
 
 Json = dict[str, Any]
@@ -125,12 +126,19 @@ def _tool(tool: Tool) -> Json:
 def _mcp_server(server: McpEndpoint) -> Json:
     """As the client gave it, without what it authorises itself with."""
     values: Json = {"type": "mcp", "server_label": server.server_label, "server_url": server.server_url}
-    if server.allowed is not None:
-        values["allowed_tools"] = sorted(server.allowed)
-    if server.approval is None:
-        return {**values, "require_approval": "always"}
-    asked = {"always": {"tool_names": sorted(server.approval)}} if server.approval else "never"
+    allowed, approval = server.allowed, server.approval
+    if allowed != ToolFilter():
+        values["allowed_tools"] = sorted(allowed.names or ()) if allowed.read_only is None else _filter(allowed)
+    rules = {"always": approval.always, "never": approval.never}
+    named: Json = {name: _filter(rule) for name, rule in rules.items() if rule is not None}
+    asked = "never" if approval == NO_APPROVAL else named or "always"
     return {**values, "require_approval": asked}
+
+
+def _filter(tools: ToolFilter) -> Json:
+    names = None if tools.names is None else sorted(tools.names)
+    values = {"tool_names": names, "read_only": tools.read_only}
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _tool_choice(choice: str) -> str | Json:

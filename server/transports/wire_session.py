@@ -6,7 +6,6 @@ noise reduction). It is accepted, and what has no use here is kept for the echo 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -14,25 +13,18 @@ from typing import Any
 from server.core.events import (
     AudioFormat,
     InputTranscription,
-    McpEndpoint,
     SessionConfig,
-    Tool,
     Truncation,
     TurnDetection,
 )
 from server.transports.wire_extras import LOGPROBS, keep_extras
 from server.transports.wire_fields import Fields
+from server.transports.wire_tools import read_mcp, read_tool_choice, read_tools
 
 MAX_OUTPUT_TOKENS = 4096
 
 _ANY_MS = 60_000
-_MAX_TOOLS = 128
-_MAX_MCP = 8
-_MAX_SECRET = 8192
-_MCP = "mcp"
 _MAX_KEYWORDS, _MAX_KEYWORD = 256, 128
-_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
-_NO_PARAMETERS: Mapping[str, Any] = {"type": "object", "properties": {}}
 
 
 def read_session(session: Fields, current: SessionConfig, extras: Mapping[str, Any]) -> dict[str, Any]:
@@ -185,119 +177,3 @@ def read_max_output_tokens(owner: Fields) -> int | str | None:
 def read_temperature(owner: Fields) -> float | None:
     """``temperature``: a field of the older dialect only, but of use in both."""
     return owner.number("temperature", 0, 2)
-
-
-def read_tools(owner: Fields, *, beside_mcp: bool = False) -> tuple[Tool, ...] | None:
-    """``tools``: function tools in the flat shape, each name once. beside_mcp: MCP servers may be among them."""
-    wanted = owner.objects("tools", _MAX_TOOLS)
-    if wanted is None:
-        return None
-    tools: dict[str, Tool] = {}
-    for fields in wanted:
-        if beside_mcp and fields.values.get("type") == _MCP:
-            continue
-        tool = _read_tool(fields)
-        if tool.name in tools:
-            fields.reject("name", f"'{tool.name}' is the name of another tool already.")
-        tools[tool.name] = tool
-    return tuple(tools.values())
-
-
-def read_mcp(owner: Fields) -> tuple[McpEndpoint, ...] | None:
-    """``tools`` of type mcp, each label once."""
-    wanted = owner.objects("tools", _MAX_TOOLS)
-    if wanted is None:
-        return None
-    servers: dict[str, McpEndpoint] = {}
-    for fields in wanted:
-        if fields.values.get("type") != _MCP:
-            continue
-        label = fields.needed("server_label", fields.text("server_label"))
-        if not _NAME.fullmatch(label):
-            fields.reject("server_label", "must be 1 to 64 letters, digits, '_' or '-'.")
-        if label in servers:
-            fields.reject("server_label", f"'{label}' is the label of another server already.")
-        servers[label] = McpEndpoint(
-            label,
-            _mcp_url(fields),
-            fields.text("authorization", _MAX_SECRET) or "",
-            _mcp_headers(fields),
-            _tool_names(fields, "allowed_tools"),
-            _approval(fields),
-        )
-        if len(servers) > _MAX_MCP:
-            owner.reject("tools", f"must have at most {_MAX_MCP} MCP servers.")
-    return tuple(servers.values())
-
-
-def _mcp_url(fields: Fields) -> str:
-    for name in ("connector_id", "tunnel_id"):
-        if fields.values.get(name) is not None:
-            fields.reject(name, "is not available on this server; give 'server_url'.")
-    url = fields.needed("server_url", fields.text("server_url", 2048))
-    if not url.startswith(("https://", "http://")):
-        fields.reject("server_url", "must begin with https:// or http://.")
-    return url
-
-
-def _mcp_headers(fields: Fields) -> dict[str, str]:
-    headers = fields.object("headers")
-    if headers is None:
-        return {}
-    for name, value in headers.values.items():
-        if not isinstance(value, str) or len(value) > _MAX_SECRET or not value.isprintable() or not name.isascii():
-            headers.reject(name, "must be a header's text.")
-    return dict(headers.values)
-
-
-def _tool_names(fields: Fields, name: str) -> frozenset[str] | None:
-    """Names, as an array or as ``{"tool_names": [...]}``; None for all."""
-    owner = fields
-    if isinstance(fields.values.get(name), dict):
-        owner, name = Fields(fields.values[name], fields.at(name)), "tool_names"
-        if owner.values.get("read_only") is not None:
-            owner.reject("read_only", "is not available on this server; give 'tool_names'.")
-    names = owner.array(name)
-    if names is None:
-        return None
-    if len(names) > _MAX_TOOLS or not all(isinstance(entry, str) for entry in names):
-        owner.reject(name, f"must be at most {_MAX_TOOLS} names of tools.")
-    return frozenset(names)
-
-
-def _approval(fields: Fields) -> frozenset[str] | None:
-    """``require_approval``: always (None), never (no names), or names; what ``never`` does not name is asked for."""
-    if not isinstance(fields.values.get("require_approval"), dict):
-        return frozenset() if fields.choice("require_approval", ("always", "never")) == "never" else None
-    rule = Fields(fields.values["require_approval"], fields.at("require_approval"))
-    always = _tool_names(rule, "always")
-    if always is not None:
-        return always
-    if rule.values.get("never") is not None:
-        rule.reject("never", "cannot be given by name on this server; give 'always' by name.")
-    return None
-
-
-def _read_tool(fields: Fields) -> Tool:
-    if fields.values.get("type") == _MCP:
-        fields.reject("type", "MCP servers are connected for a whole session: give them in 'session.update'.")
-    fields.needed("type", fields.choice("type", ("function",)))
-    name = fields.needed("name", fields.text("name"))
-    if not _NAME.fullmatch(name):
-        fields.reject("name", "must be 1 to 64 letters, digits, '_' or '-'.")
-    parameters = fields.object("parameters")
-    if parameters is not None:
-        parameters.object("properties")
-    return Tool(name, fields.text("description") or "", parameters.values if parameters else _NO_PARAMETERS)
-
-
-def read_tool_choice(owner: Fields) -> str | None:
-    """``tool_choice``: auto, none, required, or the name of a function. Of an MCP server any tool comes to required."""
-    if not isinstance(owner.values.get("tool_choice"), dict):
-        return owner.choice("tool_choice", ("auto", "none", "required"))
-    forced = Fields(owner.values["tool_choice"], owner.at("tool_choice"))
-    kind = forced.needed("type", forced.choice("type", ("function", _MCP)))
-    if kind == _MCP:
-        forced.needed("server_label", forced.text("server_label", 64))
-        return forced.text("name", 64) or "required"
-    return forced.needed("name", forced.text("name", 64))

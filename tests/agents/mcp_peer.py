@@ -10,11 +10,12 @@ import sys
 
 from mcp.server import MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
+from mcp_types import ToolAnnotations
 
 peer = MCPServer("weather")
 
 
-@peer.tool()
+@peer.tool(annotations=ToolAnnotations(read_only_hint=True))
 def get_weather(location: str, day: str = "today") -> dict[str, str]:
     """Weather forecast for a place."""
     return {"location": location, "day": day, "condition": "sunny"}

@@ -11,7 +11,7 @@ import pytest
 
 from server.agents.client_servers import ClientServers
 from server.agents.mcp_tools import McpServer, McpTool, Transport, over_http, over_pipes
-from server.core.tools import McpEndpoint, ToolPolicy
+from server.core.tools import McpEndpoint, ToolFilter, ToolPolicy
 from server.errors import ToolError
 from server.policy.egress import Egress
 from tests.agents.calls import run
@@ -37,7 +37,7 @@ async def server(request: pytest.FixtureRequest) -> AsyncIterator[McpServer]:
 
 
 async def tool(server: McpServer, name: str) -> McpTool:
-    [spec] = [spec for spec in await server.list() if spec.name == name]
+    [spec] = [one.spec for one in await server.list() if one.spec.name == name]
     return McpTool(server, spec, ToolPolicy())
 
 
@@ -98,9 +98,27 @@ def _client(headers: Mapping[str, str]) -> httpx2.AsyncClient:
 
 
 async def test_a_server_that_a_client_names_offers_what_is_allowed(url: str) -> None:
-    session = await ClientServers(_client).connect(McpEndpoint("w", url, allowed=frozenset({"say"})))
+    session = await ClientServers(_client).connect(McpEndpoint("w", url, allowed=ToolFilter(frozenset({"say"}))))
     assert [one.spec.name for one in session.tools] == ["say"]
     assert "hello" in str(await run(session.tools[0], text="hello"))
+    await session.close()
+
+
+@pytest.mark.parametrize(
+    ("allowed", "offered"),
+    [
+        (ToolFilter(read_only=True), {"get_weather"}),
+        (ToolFilter(read_only=False), {"say", "fail", "die", "secret"}),
+        (ToolFilter(frozenset({"say", "get_weather"}), read_only=True), {"get_weather"}),
+        (ToolFilter(frozenset()), set()),
+    ],
+)
+async def test_tools_are_chosen_by_what_their_server_says_of_them(
+    url: str, allowed: ToolFilter, offered: set[str]
+) -> None:
+    session = await ClientServers(_client).connect(McpEndpoint("w", url, allowed=allowed))
+    assert {one.spec.name for one in session.tools} == offered
+    assert all(one.policy.read_only is (one.spec.name == "get_weather") for one in session.tools)
     await session.close()
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+
+import pytest
 
 from server.core import events as e
 from tests.core.script import Script, names
 
 WEATHER = e.ServerTool(e.Tool("get_weather", "Weather.", {"type": "object"}))
-SERVER = e.McpEndpoint("weather", "https://weather.example/mcp", approval=frozenset())
+SERVER = e.McpEndpoint("weather", "https://weather.example/mcp", approval=e.NO_APPROVAL)
 ASKING = e.McpEndpoint("weather", "https://weather.example/mcp")
 
 
@@ -198,3 +201,33 @@ def test_an_approval_counts_once_and_for_a_request_that_was_made():
     assert isinstance(error, e.Error)
     assert (error.code, error.param) == ("invalid_value", "item.approval_request_id")
     assert len(call.all(e.RunTool)) == 1
+
+
+READING = e.ToolFilter(read_only=True)
+NAMED = e.ToolFilter(frozenset({"get_weather"}))
+OTHER = e.ToolFilter(frozenset({"other"}))
+
+
+@pytest.mark.parametrize(
+    ("approval", "asked"),
+    [
+        (e.Approval(), True),
+        (e.NO_APPROVAL, False),
+        (e.Approval(always=NAMED), True),
+        (e.Approval(always=OTHER), False),
+        (e.Approval(never=NAMED), False),
+        (e.Approval(never=OTHER), True),
+        (e.Approval(never=READING), False),
+        (e.Approval(always=e.ToolFilter(read_only=False)), False),
+        (e.Approval(always=NAMED, never=READING), True),
+        (e.Approval(always=OTHER, never=OTHER), True),
+    ],
+)
+def test_the_client_is_asked_for_the_tools_that_it_wants_to_be_asked_for(approval: e.Approval, asked: bool):
+    weather = replace(WEATHER, policy=e.ToolPolicy(read_only=True))
+    script = Script()
+    script.tell(e.UpdateSession(None, {"mcp": (replace(ASKING, approval=approval),)}))
+    script.tell(e.McpListed(script.last(e.ConnectMcp).item_id, (weather,)))
+    response = script.question()
+    script.tell(e.ResponseToolCall(response, "call_1", "get_weather", "{}", done=True))
+    assert (script.all(e.RunTool) == []) is asked

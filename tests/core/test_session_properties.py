@@ -22,7 +22,7 @@ TOOLS = (
     e.ServerTool(e.Tool("book", "", SCHEMA), e.ToolPolicy(on_interrupt="finish")),
 )
 SERVERS = (
-    e.McpEndpoint("free", "https://a.example", approval=frozenset()),
+    e.McpEndpoint("free", "https://a.example", approval=e.NO_APPROVAL),
     e.McpEndpoint("asking", "https://b.example"),
 )
 CLIENTS = e.Tool("open_door", "", SCHEMA)

@@ -149,6 +149,16 @@ async def test_a_call_waits_for_approval(tmp_path: Path, url: str) -> None:
         assert done.response.output[0].content[0].text == "It is sunny."
 
 
+async def test_only_what_may_change_something_waits_for_approval(tmp_path: Path, url: str) -> None:
+    say = ToolCallDelta(0, '{"text": "hello"}', id="call_2", name="say")
+    async with session(tmp_path, ClientServers(_client), [WEATHER], [say], ["Done."]) as client:
+        await client.connection.session.update(session=tools(url, require_approval={"never": {"read_only": True}}))
+        await client.until("mcp_list_tools.completed")
+        await client.connection.response.create()
+        made = [(await client.until("response.done")).response.output[0].type for _ in range(2)]
+        assert made == ["mcp_call", "mcp_approval_request"]
+
+
 @pytest.mark.parametrize("connector", [None, ClientServers(_client)], ids=["none", "nobody there"])
 async def test_a_server_that_cannot_be_had_is_an_error_and_the_session_lives(
     tmp_path: Path, connector: McpConnector | None

@@ -85,6 +85,7 @@ EVENT_OF_CASE: dict[str, ev.Event] = {
     ),
 }
 
+F, BOTH = ev.ToolFilter(frozenset({"f"})), ev.ToolFilter(frozenset({"f"}), read_only=True)
 MCP_CALL = ev.Item("i", ev.ItemKind.MCP_CALL, call_id="c", name="f", arguments="{}", server_label="w")
 
 EVENTS: list[ev.Event] = [
@@ -131,9 +132,10 @@ EVENTS: list[ev.Event] = [
     ev.OutputTranscriptDone("r", "i", 0, "x"),
     ev.FunctionArgumentsDelta("r", "i", 0, "c", "{"),
     ev.RateLimits((ev.RateLimit("tokens", 600, 590, 12.5),)),
-    updated(mcp=(ev.McpEndpoint("w", "https://w.example/mcp", "secret", {"X-Key": "secret"}, frozenset({"f"})),)),
-    updated(mcp=(ev.McpEndpoint("w", "https://w.example/mcp", approval=frozenset()),)),
-    updated(mcp=(ev.McpEndpoint("w", "https://w.example/mcp", approval=frozenset({"f"})),)),
+    updated(mcp=(ev.McpEndpoint("w", "https://w.example/mcp", "secret", {"X-Key": "secret"}, F),)),
+    updated(mcp=(ev.McpEndpoint("w", "https://w.example/mcp", approval=ev.NO_APPROVAL),)),
+    updated(mcp=(ev.McpEndpoint("w", "https://w.example/mcp", approval=ev.Approval(F)),)),
+    updated(mcp=(ev.McpEndpoint("w", "https://w.example/mcp", allowed=BOTH, approval=ev.Approval(F, BOTH)),)),
     ev.McpListInProgress("i"),
     ev.McpListCompleted("i"),
     ev.McpListFailed("i"),

@@ -139,6 +139,9 @@ def test_what_is_not_named_stays() -> None:
 
 
 MCP = {"server_label": "x", "server_url": "https://x.example/mcp"}
+APPROVED = "require_approval.always.read_only"
+F, G = ev.ToolFilter(frozenset({"f"})), ev.ToolFilter(frozenset({"g"}))
+READ_ONLY, BOTH = ev.ToolFilter(read_only=True), ev.ToolFilter(frozenset({"g"}), read_only=False)
 
 
 @pytest.mark.parametrize("field", ["turn_detection", "transcription", "noise_reduction"])
@@ -373,9 +376,11 @@ VAD = "session.audio.input.turn_detection"
                 ({"server_label": "x", "connector_id": "connector_gmail"}, INVALID, "connector_id", "server_url"),
                 ({**MCP, "headers": {"X-Key": "a\r\nb"}}, INVALID, "headers.X-Key", "header"),
                 ({**MCP, "allowed_tools": [1]}, INVALID, "allowed_tools", "names"),
-                ({**MCP, "allowed_tools": {"read_only": True}}, INVALID, "allowed_tools.read_only", "tool_names"),
+                ({**MCP, "allowed_tools": {"read_only": "yes"}}, INVALID, "allowed_tools.read_only", "true or false"),
+                ({**MCP, "allowed_tools": {"tool_names": "f"}}, INVALID, "allowed_tools.tool_names", "array"),
                 ({**MCP, "require_approval": "sometimes"}, INVALID, "require_approval", "'never'"),
-                ({**MCP, "require_approval": {"never": ["f"]}}, INVALID, "require_approval.never", "always"),
+                ({**MCP, "require_approval": {"never": 5}}, INVALID, "require_approval.never", "array"),
+                ({**MCP, "require_approval": {"always": {"read_only": 1}}}, INVALID, APPROVED, "true or false"),
             ]
         ),
         (
@@ -411,12 +416,25 @@ def test_one_wrong_field_drops_the_whole_update(session: Any, code: str, param: 
         ({}, ev.McpEndpoint("x", MCP["server_url"])),
         (
             {"authorization": "sesame", "headers": {"X-Key": "k"}, "allowed_tools": ["f"], "require_approval": "never"},
-            ev.McpEndpoint("x", MCP["server_url"], "sesame", {"X-Key": "k"}, frozenset({"f"}), frozenset()),
+            ev.McpEndpoint("x", MCP["server_url"], "sesame", {"X-Key": "k"}, F, ev.NO_APPROVAL),
         ),
         (
             {"allowed_tools": {"tool_names": ["f"]}, "require_approval": {"always": {"tool_names": ["g"]}}},
-            ev.McpEndpoint("x", MCP["server_url"], allowed=frozenset({"f"}), approval=frozenset({"g"})),
+            ev.McpEndpoint("x", MCP["server_url"], allowed=F, approval=ev.Approval(G)),
         ),
+        (
+            {"allowed_tools": {"read_only": True}, "require_approval": {"never": {"tool_names": ["g"]}}},
+            ev.McpEndpoint("x", MCP["server_url"], allowed=READ_ONLY, approval=ev.Approval(never=G)),
+        ),
+        (
+            {
+                "allowed_tools": {"tool_names": ["g"], "read_only": False},
+                "require_approval": {"always": {"tool_names": ["g"]}, "never": {"read_only": True}},
+            },
+            ev.McpEndpoint("x", MCP["server_url"], allowed=BOTH, approval=ev.Approval(G, READ_ONLY)),
+        ),
+        ({"require_approval": {}}, ev.McpEndpoint("x", MCP["server_url"])),
+        ({"require_approval": "always"}, ev.McpEndpoint("x", MCP["server_url"])),
     ],
 )
 def test_mcp_servers_are_read_beside_functions(given: dict[str, Any], read: ev.McpEndpoint) -> None:
@@ -429,7 +447,14 @@ def test_mcp_servers_are_read_beside_functions(given: dict[str, Any], read: ev.M
     assert [tool.name for tool in fact.changes["tools"]] == ["f"]
     updated = next(event for event in peer.session.handle(fact) if isinstance(event, ev.SessionUpdated))
     (frame,) = peer.codec.encode(updated)
-    assert json.loads(frame)["session"]["tools"][1]["server_label"] == "x"
+    told = json.loads(frame)["session"]["tools"][1]
+    assert told["server_label"] == "x"
+    # What the client is told is what it may say again.
+    session["tools"] = [told]
+    again = peer.codec.decode(json.dumps({"type": "session.update", "session": session}), 0)
+    assert isinstance(again, ev.UpdateSession)
+    (endpoint,) = again.changes["mcp"]
+    assert (endpoint.allowed, endpoint.approval) == (read.allowed, read.approval)
     assert b"sesame" not in frame
 
 
