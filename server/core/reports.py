@@ -7,6 +7,7 @@ from typing import Protocol
 
 from server.core import events as e
 from server.core.floor import Floor
+from server.core.response import Response
 from server.core.state import State
 from server.core.tool_calls import ToolCalls
 
@@ -57,6 +58,17 @@ class Reports:
         if self.tools.awaits(fact.call_id) and fact.text.strip():
             self._words.append(fact.text.strip())
         return []
+
+    def called(self, response: Response, outputs: list[e.Output]) -> list[e.Output]:
+        """See ToolCalls. A call that was run ahead may be over by now."""
+        said = self.tools.called(response, outputs)
+        early = self.tools.early(response.waiting_call)
+        return said if early is None else [*said, *self.finished(early)]
+
+    def held(self, response: Response, fact: e.ResponseFact) -> list[e.Output]:
+        """A response waits for an MCP call, and its facts with it: calls among them are run meanwhile."""
+        response.held.append(fact)
+        return self.tools.ahead(response, fact)
 
     def finished(self, fact: e.ToolFinished) -> list[e.Output]:
         """A tool has its result."""

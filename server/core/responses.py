@@ -246,8 +246,7 @@ class Responses:
         if response is None or response.state is ResponseState.WAITING:
             return []
         if response.waiting_call is not None:
-            response.held.append(fact)
-            return []
+            return self.reports.held(response, fact)
         if response.state is ResponseState.PREPARED:
             if isinstance(fact, e.ContextExceeded):
                 self._generations.exceeded(response, fact.tokens)
@@ -265,7 +264,7 @@ class Responses:
                 return list(response.audio(fact))
             case e.ResponseToolCall():
                 called = self._state.stored(response.call(fact, self.reports.tools.find(fact.name)))
-                return [*called, *self.reports.tools.called(response, called)]
+                return [*called, *self.reports.called(response, called)]
             case e.ResponseFinished():
                 status = e.ResponseStatus.INCOMPLETE if fact.incomplete else e.ResponseStatus.COMPLETED
                 view = replace(response.view, usage=fact.usage, reason=fact.incomplete)

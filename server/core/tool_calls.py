@@ -20,7 +20,8 @@ _CALLS = {e.ItemKind.FUNCTION_CALL, e.ItemKind.MCP_CALL, e.ItemKind.MCP_APPROVAL
 @dataclass(slots=True)
 class _Call:
     """One call. late: the conversation has gone on without it. item_id: of the mcp_call that its
-    outcome belongs to; the outcome of any other call is an item of its own."""
+    outcome belongs to; the outcome of any other call is an item of its own. unopened: that mcp_call, as long as the
+    client has not been told of it."""
 
     call_id: str
     response_id: str
@@ -28,6 +29,7 @@ class _Call:
     result: e.ToolFinished | None = None
     late: bool = False
     item_id: str = ""
+    unopened: e.Item | None = None
 
 
 class ToolCalls:
@@ -120,6 +122,26 @@ class ToolCalls:
         self.yields = True
         return []
 
+    def ahead(self, response: Response, fact: e.ResponseFact) -> list[e.Output]:
+        """A fact has to wait for the MCP call before it. If it completes another one, that is run all the same."""
+        if not isinstance(fact, e.ResponseToolCall) or not fact.done or fact.call_id in self._run:
+            return []
+        tool = self.find(fact.name)
+        if tool is None or not tool.server_label or tool.approval:
+            return []
+        pieces = (held for held in response.held if isinstance(held, e.ResponseToolCall))
+        arguments = "".join(piece.arguments for piece in pieces if piece.call_id == fact.call_id) or "{}"
+        item = e.Item("", e.ItemKind.MCP_CALL, call_id=fact.call_id, name=fact.name, arguments=arguments)
+        return self._begin(replace(item, server_label=tool.server_label), response.id, response.overrides)
+
+    def early(self, item: e.Item | None) -> e.ToolFinished | None:
+        """The outcome of the MCP call that has just become this item, if it is known already. Given once."""
+        call = self._calls.get(item.call_id) if item else None
+        if call is None:
+            return None
+        result, call.result = call.result, None
+        return result
+
     def approved(self, request: e.Item, answer: e.Item) -> list[e.Output]:
         """The client has answered an approval request."""
         if not answer.approve:
@@ -139,6 +161,9 @@ class ToolCalls:
     def _begin(self, item: e.Item, response_id: str, overrides: e.ResponseOverrides) -> list[e.Output]:
         state = self._state
         if item.call_id in self._run:
+            call = self._calls.get(item.call_id)
+            if call is not None and call.unopened is not None:
+                call.item_id, call.unopened = item.id, None
             return []
         found = self.find(item.name)
         policy = found.policy if found else e.ToolPolicy()
@@ -150,9 +175,10 @@ class ToolCalls:
             self._slow += 1
             outputs.append(e.StartTimer(e.TimerKind.SLOW_TOOL, self._slow, round(policy.slow_after_s * 1000)))
         self.overrides = overrides
-        self._calls[item.call_id] = _Call(item.call_id, response_id, policy)
-        if item.kind is e.ItemKind.MCP_CALL:
-            self._calls[item.call_id].item_id = item.id
+        in_item = item.kind is e.ItemKind.MCP_CALL
+        unopened = item if in_item and not item.id else None
+        item_id = item.id if in_item else ""
+        self._calls[item.call_id] = _Call(item.call_id, response_id, policy, item_id=item_id, unopened=unopened)
         self._run.add(item.call_id)
         known = (self._turn_id(), state.spoken_language, refusal, state.config.agent)
         return [e.RunTool(item.call_id, item.name, item.arguments, response_id, *known), *outputs]
@@ -207,7 +233,7 @@ class ToolCalls:
             if call.policy.on_interrupt == "cancel":
                 del self._calls[call.call_id]
                 outputs.append(e.StopTool(call.call_id))
-                outputs += self._into_item(call, "", CUT_SHORT) if call.item_id else self._item(call.call_id, CUT_SHORT)
+                outputs += self._outcome(call, "", CUT_SHORT)
             call.late = True
         self.yields = False
         return outputs
@@ -237,10 +263,20 @@ class ToolCalls:
             self._state.config = replace(self._state.config, **result.changes)
         self._untold[call.call_id] = result.say
         self._facts |= result.facts
+        good = result.outcome in (e.ToolOutcome.OK, e.ToolOutcome.REPEATED)
+        return self._outcome(call, *((result.output, "") if good else ("", result.output)))
+
+    def _outcome(self, call: _Call, output: str, error: str) -> list[e.Output]:
+        """What came of a call, where the model will find it."""
         if call.item_id:
-            good = result.outcome in (e.ToolOutcome.OK, e.ToolOutcome.REPEATED)
-            return self._into_item(call, *((result.output, "") if good else ("", result.output)))
-        return self._item(call.call_id, result.output)
+            return self._into_item(call, output, error)
+        if call.unopened is None:
+            return self._item(call.call_id, output or error)
+        # Its response ended before it came to be told of.
+        state, status = self._state, e.ItemStatus.INCOMPLETE if error else e.ItemStatus.COMPLETED
+        item = replace(call.unopened, id=state.new_id("mcp"), status=status, output=output, error=error)
+        previous = state.conversation.insert(item)
+        return [e.ItemAdded(item, previous), e.ItemDone(item, previous)]
 
     def _into_item(self, call: _Call, output: str, error: str) -> list[e.Output]:
         """An mcp_call outside of any response ends here; within one, or behind it, it has ended."""

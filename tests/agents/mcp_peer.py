@@ -5,6 +5,7 @@ python mcp_peer.py [PORT]
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
 
@@ -25,6 +26,20 @@ def get_weather(location: str, day: str = "today") -> dict[str, str]:
 def say(text: str) -> str:
     """Gives the text back."""
     return text
+
+
+_MET = asyncio.Event()
+_HERE: set[str] = set()
+
+
+@peer.tool()
+async def meet(name: str) -> str:
+    """Waits until somebody of another name is there."""
+    _HERE.add(name)
+    if len(_HERE) > 1:
+        _MET.set()
+    await _MET.wait()
+    return f"{name} has met {len(_HERE) - 1}"
 
 
 @peer.tool()

@@ -108,7 +108,7 @@ async def test_a_server_that_a_client_names_offers_what_is_allowed(url: str) -> 
     ("allowed", "offered"),
     [
         (ToolFilter(read_only=True), {"get_weather"}),
-        (ToolFilter(read_only=False), {"say", "fail", "die", "secret"}),
+        (ToolFilter(read_only=False), {"say", "meet", "fail", "die", "secret"}),
         (ToolFilter(frozenset({"say", "get_weather"}), read_only=True), {"get_weather"}),
         (ToolFilter(frozenset()), set()),
     ],

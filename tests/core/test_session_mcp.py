@@ -120,13 +120,69 @@ def test_what_comes_behind_a_call_waits_for_it():
     response = call.question()
     call.calls(response)
     assert call.says(response, "There you are.") == []
-    assert call.calls(response, call="call_2") == []
+    assert names(call.calls(response, call="call_2")) == ["RunTool"]
     said = call.found()
     assert names(said)[:4] == ["McpCallCompleted", "ItemDone", "OutputItemDone", "OutputItemAdded"]
-    assert call.last(e.RunTool).call_id == "call_2"
     call.finished(response)
     call.found("call_2")
     assert [item.kind for item in call.all(e.ResponseDone)[-1].response.output] == ["mcp_call", "message", "mcp_call"]
+
+
+def test_calls_in_one_response_run_at_the_same_time_and_are_told_one_after_the_other():
+    call = Call()
+    response = call.question()
+    call.calls(response)
+    call.tell(e.ResponseToolCall(response, "call_2", "get_weather", '{"location"', done=False))
+    call.calls(response, ': "Rome"}', call="call_2")
+    assert [(run.call_id, run.arguments) for run in call.all(e.RunTool)] == [
+        ("call_1", '{"location": "Berlin"}'),
+        ("call_2", '{"location": "Rome"}'),
+    ]
+    assert call.found("call_2", "rain") == []
+    call.finished(response)
+    said = call.found("call_1")
+    assert names(said)[:11] == [
+        *("McpCallCompleted", "ItemDone", "OutputItemDone"),
+        *("OutputItemAdded", "ItemAdded", "McpArgumentsDelta", "McpArgumentsDelta", "McpArgumentsDone"),
+        *("McpCallInProgress", "McpCallCompleted", "ItemDone"),
+    ]
+    done = call.all(e.ResponseDone)[-1].response
+    assert [(item.call_id, item.output) for item in done.output] == [("call_1", "sunny"), ("call_2", "rain")]
+    assert len(call.all(e.RunTool)) == 2
+    messages = call.last(e.PrepareResponse).generation.messages
+    assert [message.text for message in messages if message.role == "tool"] == ["sunny", "rain"]
+
+
+def test_a_call_that_was_run_ahead_and_never_told_is_in_the_conversation_when_its_response_is_cut_off():
+    for ended in (True, False):
+        call = Call()
+        response = call.question()
+        call.calls(response)
+        call.calls(response, call="call_2")
+        if ended:
+            call.found("call_2", "rain")
+        said = call.tell(e.CancelResponse(None))
+        stopped = [output.call_id for output in said if isinstance(output, e.StopTool)]
+        assert stopped == (["call_1"] if ended else ["call_1", "call_2"])
+        items = [item for item in call.session.conversation if item.kind is e.ItemKind.MCP_CALL]
+        assert [item.call_id for item in items] == ["call_1", "call_2"]
+        assert (items[1].output, bool(items[1].error)) == (("rain", False) if ended else ("", True))
+        assert call.found("call_1") == []
+
+
+def test_calls_that_need_approval_are_not_run_ahead():
+    call = Call()
+    asking = replace(WEATHER, tool=replace(WEATHER.tool, name="delete"))
+    call.tell(e.UpdateSession(None, {"mcp": (SERVER, replace(ASKING, server_label="asking"))}))
+    call.tell(e.McpListed(call.last(e.ConnectMcp).item_id, (asking,)))
+    response = call.question()
+    call.calls(response)
+    call.tell(e.ResponseToolCall(response, "call_2", "delete", "{}", done=True))
+    assert [run.call_id for run in call.all(e.RunTool)] == ["call_1"]
+    call.found()
+    call.finished(response)
+    kinds = [item.kind for item in call.all(e.ResponseDone)[-1].response.output]
+    assert kinds == ["mcp_call", "mcp_approval_request"]
 
 
 def test_speaking_over_a_call_ends_it_in_order():

@@ -159,6 +159,25 @@ async def test_only_what_may_change_something_waits_for_approval(tmp_path: Path,
         assert made == ["mcp_call", "mcp_approval_request"]
 
 
+async def test_calls_of_one_response_run_at_the_same_time(tmp_path: Path, url: str) -> None:
+    met = [
+        ToolCallDelta(at, f'{{"name": "{name}"}}', id=f"c{at}", name="meet") for at, name in enumerate(("Ann", "Bob"))
+    ]
+    async with session(tmp_path, ClientServers(_client), met, ["You have met."]) as client:
+        await client.connection.session.update(session=tools(url, require_approval="never"))
+        await client.until("mcp_list_tools.completed")
+        client.events.clear()
+        await client.connection.response.create()
+        done = (await client.until("response.done")).response
+        assert [json.loads(item.output)["result"] for item in done.output] == ["Ann has met 1", "Bob has met 1"]
+        assert client.types("mcp_call.", "output_item") == 2 * [
+            "response.output_item.added",
+            "response.mcp_call.in_progress",
+            "response.mcp_call.completed",
+            "response.output_item.done",
+        ]
+
+
 @pytest.mark.parametrize("connector", [None, ClientServers(_client)], ids=["none", "nobody there"])
 async def test_a_server_that_cannot_be_had_is_an_error_and_the_session_lives(
     tmp_path: Path, connector: McpConnector | None
