@@ -123,7 +123,16 @@ def _failed(messages: Sequence[ChatMessage]) -> int:
     count = 0
     for message in reversed(messages):
         if message.role == "tool":
-            if not message.text.startswith('{"error"'):
+            if not _is_error(message.text):
                 break
             count += 1
     return count
+
+
+def _is_error(output: str) -> bool:
+    """Whether this is what is told of a call that failed: an object with an error, and a hint at most."""
+    try:
+        told = orjson.loads(output)
+    except orjson.JSONDecodeError:
+        return False
+    return isinstance(told, dict) and "error" in told and told.keys() <= {"error", "hint"}
