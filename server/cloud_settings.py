@@ -42,11 +42,24 @@ class AzureSettings(Group):
     session_s: float = Field(default=3300, ge=1, le=86_400, description=_SESSION)
 
 
+class GeminiSettings(Group):
+    """Google's Gemini Live API."""
+
+    url: str = Field(default="wss://generativelanguage.googleapis.com", pattern=_URL, description="The API's host.")
+    key: SecretStr = Field(default=SecretStr(""), description=_KEY)
+    model: str = Field(default="gemini-3.8-live", min_length=1, description="Live model.")
+    voice: str = Field(
+        default="Kore", min_length=1, description="Voice of sessions whose own the provider does not have."
+    )
+    session_s: float = Field(default=3300, ge=1, le=86_400, description=_SESSION)
+
+
 class CloudSettings(Group):
     """Hosted providers. They are of no use until `residency.allow_cloud` names them."""
 
     openai: OpenAISettings = OpenAISettings()
     azure: AzureSettings = AzureSettings()
+    gemini: GeminiSettings = GeminiSettings()
 
 
 class Permit(Group):
@@ -54,7 +67,7 @@ class Permit(Group):
     one. region: where it is processed, for the record. purpose: ``primary`` serves all new sessions there,
     ``fallback`` those that cannot be served here."""
 
-    provider: Literal["openai", "azure"]
+    provider: Literal["openai", "azure", "gemini"]
     host: str = Field(min_length=1)
     region: str = Field(min_length=1)
     purpose: Literal["fallback", "primary"]

@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 from websockets.exceptions import InvalidStatus, WebSocketException
 
 from server.cloud.base import Dialect
+from server.cloud.gemini import GeminiDialect
+from server.cloud.gemini_setup import GeminiOptions
 from server.cloud.link import Dial, DialError, Pool, Socket
 from server.cloud.openai import OpenAIDialect, Service
 from server.cloud.openai_session import Wishes
@@ -23,6 +25,7 @@ from server.policy.egress import Egress, is_loopback
 from server.runtime.live import LiveSession, SessionPlan, start_here
 from server.runtime.runner import Peer
 from server.settings import Settings
+from server.transports.wire import new_id
 
 _log = logging.getLogger(__name__)
 
@@ -197,6 +200,13 @@ def _azure(cloud: CloudSettings) -> tuple[str, Callable[[str], Dialect]]:
     return url, lambda conversation_id: OpenAIDialect(service, conversation_id)
 
 
+def _gemini(cloud: CloudSettings) -> tuple[str, Callable[[str], Dialect]]:
+    own = cloud.gemini
+    key = _needed("cloud.gemini.key", own.key.get_secret_value())
+    options = GeminiOptions(own.model, key, own.url, own.voice, own.session_s)
+    return own.url, lambda conversation_id: GeminiDialect(options, conversation_id, new_id)
+
+
 def _needed(name: str, value: str) -> str:
     if not value:
         raise SettingsError(f"{_SETTING} names {name.split('.')[1]}, but {name} is not set")
@@ -206,5 +216,6 @@ def _needed(name: str, value: str) -> str:
 _MAKERS: Mapping[str, Callable[[CloudSettings], tuple[str, Callable[[str], Dialect]]]] = {
     "openai": _openai,
     "azure": _azure,
+    "gemini": _gemini,
 }
 """By provider: where it is, and what makes its dialects."""

@@ -38,7 +38,9 @@ CONFIG_VARIABLE = "KAMMERTON_CONFIG"
 DEFAULT = "default"
 
 _MIN_KEY = 16
-_SECRET = {"auth.key", "phone.token", "twilio.auth_token", "twilio.shared_key", "cloud.openai.key", "cloud.azure.key"}
+_SECRET = {"auth.key", "phone.token", "twilio.auth_token", "twilio.shared_key"} | {
+    f"cloud.{provider}.key" for provider in CloudSettings.model_fields
+}
 """Settings whose value is never shown."""
 
 _PASSWORD = re.compile(r"(://[^:/@]*):[^@]*@")

@@ -1,0 +1,113 @@
+"""What the two sides of a Gemini Live session share: the state of its one connection."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from server.cloud import base as b
+from server.cloud import gemini_wire as wire
+from server.cloud.gemini_answers import Answers
+from server.cloud.gemini_caller import CallerTurns, Held, Microphone
+from server.cloud.gemini_setup import GeminiOptions
+from server.core import events as e
+from server.core.conversation import Conversation
+
+
+@dataclass(frozen=True, slots=True)
+class Typed:
+    """Words for Gemini that nobody has spoken. item_id: "" for what is no item. role: user or model."""
+
+    item_id: str
+    role: str
+    words: str
+
+
+@dataclass(slots=True)
+class Untold:
+    """What waits for the next answer. results: of calls, by their id. told: Gemini has typed words that it has not
+    answered."""
+
+    typed: list[Typed] = field(default_factory=list)
+    results: dict[str, str] = field(default_factory=dict)
+    told: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A function call that Gemini waits for, by its own id."""
+
+    provider_id: str
+    name: str
+
+
+class Exchange:
+    """One session's. What belongs to a connection is set anew by ``reset``."""
+
+    def __init__(self, options: GeminiOptions, conversation_id: str, new_id: Callable[[str], str]) -> None:
+        self.options, self.new_id = options, new_id
+        self.config = e.SessionConfig()
+        self.conversation = Conversation()
+        self.caller = CallerTurns(self.conversation, new_id)
+        self.answers = Answers(self.conversation, conversation_id, new_id)
+        self.microphone = Microphone()
+        self.handle: tuple[str, frozenset[str]] | None = None
+        """Brings the conversation back to where it consisted of these items."""
+        self.reset(0)
+
+    def reset(self, offset_ms: int) -> None:
+        """A new connection stands; this much of the caller's sound went to others."""
+        self.ready = False
+        self.waiting: list[b.Send] = []
+        """Frames for when the session is set up."""
+        self.notes: list[str] = []
+        self.held = Held([], [])
+        self.untold = Untold()
+        self.calls: dict[str, Call] = {}
+        self.cancelled: set[str] = set()
+        self.busy = False
+        """Whether Gemini is in a turn: it says or plays something, or waits for results."""
+        self.muted = False
+        """Whether that turn is over for the client."""
+        self.offset_ms = self.answered_ms = offset_ms
+        self.caller.reset()
+        self.answers.reset()
+        self.microphone.reset(offset_ms)
+
+    def send(self, **message: Any) -> list[b.Step]:
+        """A frame, now or when the session is set up."""
+        return list(self.sent([wire.send(**message)]))
+
+    def sent(self, frames: list[b.Send]) -> list[b.Send]:
+        """The same for several."""
+        if self.ready:
+            return frames
+        self.waiting += frames
+        return []
+
+    def begin(self, overrides: e.ResponseOverrides) -> list[b.Step]:
+        """A response. The one before may still be playing: for Gemini it goes on until then."""
+        ended = self.answers.finish(e.ResponseStatus.COMPLETED)
+        self.answered_ms = self.microphone.position_ms
+        self.caller.unanswered = False
+        return [*ended, *self.answers.begin(self.config, overrides)]
+
+    def tell_typed(self) -> list[b.Step]:
+        """Typed words that ask for no answer, where nothing would be interrupted by them."""
+        free = not (self.busy or self.caller.speaking or self.answers.active)
+        if not (self.untold.typed and free and self.options.takes_typed_turns):
+            return []
+        typed, self.untold.typed = self.untold.typed, []
+        self.untold.told = True
+        return self.send(clientContent={"turns": turns(typed), "turnComplete": False})
+
+    def trim(self) -> None:
+        """A conversation that has outgrown its size loses its beginning."""
+        while (oldest := self.conversation.surplus) is not None:
+            self.conversation.delete(oldest)
+
+
+def turns(typed: list[Typed]) -> list[dict[str, Any]]:
+    """As clientContent has them."""
+    return [{"role": one.role, "parts": [{"text": one.words}]} for one in typed]
