@@ -100,6 +100,7 @@ class _Turn:
     words: str = ""
     finished: bool = False
     sent: bool = True
+    answered: bool = False
 
 
 class CallerTurns:
@@ -128,7 +129,9 @@ class CallerTurns:
         """The caller begins to speak. The words of the turn before are complete: what comes now belongs to this one."""
         if self._open is not None:
             return []
-        events = self.settle()
+        for turn in self._wordless:
+            turn.finished = turn.finished or turn.sent
+        events = self._complete_finished()
         self._open = _Turn(self._new_id("item"), at_ms)
         events.append(e.SpeechStarted(self._open.item_id, at_ms))
         early, self._early = self._early, ""
@@ -147,9 +150,15 @@ class CallerTurns:
         return self._committed(_Turn(self._new_id("item"), at_ms - length_ms, at_ms, sent=False))
 
     def sent(self) -> None:
-        """Gemini has the sound of all turns."""
+        """Gemini has the sound of all turns, and answers them."""
         for turn in self._wordless:
-            turn.sent = True
+            turn.sent = turn.answered = True
+
+    def answered(self) -> None:
+        """A response begins."""
+        self.unanswered = False
+        for turn in self._wordless:
+            turn.answered = turn.sent
 
     def words(self, text: str, *, finished: bool, at_ms: int, answering: bool) -> list[e.Event]:
         """A piece of a transcript. answering: an answer is made or played, or a tool runs: new words then belong to a
@@ -170,9 +179,9 @@ class CallerTurns:
         return [*events, *self._complete_finished()]
 
     def settle(self) -> list[e.Event]:
-        """The model's turn is over: no more words of the caller's turns before it are waited for."""
+        """An answer is over: no more words of the turns that it answered are waited for."""
         for turn in self._wordless:
-            turn.finished = turn.finished or turn.sent
+            turn.finished = turn.finished or turn.answered
         return self._complete_finished()
 
     def _complete_finished(self) -> list[e.Event]:

@@ -90,7 +90,7 @@ class Exchange:
         """A response. The one before may still be playing: for Gemini it goes on until then."""
         ended = self.answers.finish(e.ResponseStatus.COMPLETED)
         self.answered_ms = self.microphone.position_ms
-        self.caller.unanswered = False
+        self.caller.answered()
         return [*ended, *self.answers.begin(self.config, overrides)]
 
     def tell_typed(self) -> list[b.Step]:

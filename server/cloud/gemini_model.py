@@ -100,7 +100,8 @@ class ModelSide:
             steps += answers.made()
         if content.get("interrupted") is True and answers.active is not None:
             answers.interrupted = True
-            steps += caller.start(self._exchange.microphone.position_ms)
+            if not caller.tells_activity:
+                steps += caller.start(self._exchange.microphone.position_ms)
         return steps
 
     def _reply(self) -> list[b.Step]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import ssl
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
@@ -69,7 +69,8 @@ class Talk:
 
 
 class GeminiServer:
-    """``async with`` it: listens at ``url``. sessions: one for each connection so far, in order."""
+    """``async with`` it: listens at ``url``. sessions: one for each connection so far, in order; ready: those that were
+    set up, in the order of that."""
 
     def __init__(
         self, scenes: Sequence[Scene], habits: Habits | None = None, certificate: tuple[Path, Path] | None = None
@@ -78,6 +79,7 @@ class GeminiServer:
         self.scenes = list(scenes)
         self.habits = habits or Habits()
         self.sessions: list[Session] = []
+        self.ready: list[Session] = []
         self.handles: dict[str, Talk] = {}
         self.numbers = count(1)
         self._changed = asyncio.Condition()
@@ -99,16 +101,10 @@ class GeminiServer:
         port = next(iter(self._server.sockets)).getsockname()[1]
         return f"wss://localhost:{port}" if self._tls else f"ws://127.0.0.1:{port}"
 
-    @property
-    def live(self) -> list[Session]:
-        """The sessions that are set up and not over."""
-        return [session for session in self.sessions if session.ready and not session.over]
-
-    async def until_sessions(self, number: int) -> Session:
-        """The session with this number, once it is set up."""
+    async def until(self, fact: Callable[[], bool]) -> None:
+        """Wait for something to become of a session."""
         async with self._changed:
-            await self._changed.wait_for(lambda: len(self.sessions) >= number and self.sessions[number - 1].ready)
-        return self.sessions[number - 1]
+            await self._changed.wait_for(fact)
 
     async def changed(self) -> None:
         """Something has become of a session."""
@@ -230,6 +226,7 @@ class Session:
             self.talk = self._server.handles[handle]
             self._awaits_history = False
         self.ready = True
+        self._server.ready.append(self)
         await self.send({"setupComplete": {"sessionId": f"session-{next(self._server.numbers)}"}})
         await self._remember(None)
 
