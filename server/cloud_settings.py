@@ -62,6 +62,10 @@ class CloudSettings(Group):
     gemini: GeminiSettings = GeminiSettings()
 
 
+PROVIDER_KEYS = frozenset(f"cloud.{provider}.key" for provider in CloudSettings.model_fields)
+"""Settings whose value is never shown."""
+
+
 class Permit(Group):
     """The operator's word that callers' speech may go to a provider. host: as in its URL, with the port if that has
     one. region: where it is processed, for the record. purpose: ``primary`` serves all new sessions there,

@@ -27,7 +27,7 @@ from pydantic_settings import (
 from pydantic_settings import SettingsError as SourceError
 
 from server.agent_settings import AgentsSettings, EgressSettings, StoreSettings
-from server.cloud_settings import CloudSettings, ResidencySettings
+from server.cloud_settings import PROVIDER_KEYS, CloudSettings, ResidencySettings
 from server.errors import SettingsError
 from server.phone_settings import AsteriskSettings, PhoneSettings, TwilioSettings, VonageSettings
 from server.policy_settings import AuditSettings
@@ -38,9 +38,7 @@ CONFIG_VARIABLE = "KAMMERTON_CONFIG"
 DEFAULT = "default"
 
 _MIN_KEY = 16
-_SECRET = {"auth.key", "phone.token", "twilio.auth_token", "twilio.shared_key"} | {
-    f"cloud.{provider}.key" for provider in CloudSettings.model_fields
-}
+_SECRET = {"auth.key", "phone.token", "twilio.auth_token", "twilio.shared_key", *PROVIDER_KEYS}
 """Settings whose value is never shown."""
 
 _PASSWORD = re.compile(r"(://[^:/@]*):[^@]*@")
