@@ -17,7 +17,7 @@ class PhoneSettings(Group):
     )
     token: SecretStr = Field(
         default=SecretStr(""),
-        description="Shown by carriers that sign nothing (Vonage, Plivo, Telnyx, Asterisk); empty closes their doors.",
+        description="Shown by carriers that sign nothing (all but Twilio); empty closes their doors.",
     )
     agents: str = Field(
         default="",

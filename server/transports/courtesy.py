@@ -113,15 +113,19 @@ class Courtesy:
 
     async def mind_time(self) -> None:
         """End the longest call, after a warning."""
-        await asyncio.sleep(max(0.0, self._manners.max_s - WARNING_S))
-        await self.say(self._phrases().one_minute)
-        await asyncio.sleep(min(WARNING_S, self._manners.max_s))
-        await self.farewell(self._phrases().time_is_up, "expired")
+        await self._end_after(self._manners.max_s, "expired")
 
     async def finish(self, seconds: float) -> None:
-        """End the call when so much more time has passed: the server goes down."""
-        await asyncio.sleep(seconds)
-        await self.farewell(self._phrases().time_is_up, "drained")
+        """End the call when so much more time has passed, after a warning: the server goes down."""
+        await self._end_after(seconds, "drained")
+
+    async def _end_after(self, seconds: float, outcome: str) -> None:
+        minute = seconds >= 2 * WARNING_S
+        left = WARNING_S if minute else seconds / 4
+        await asyncio.sleep(seconds - left)
+        await self.say(self._phrases().one_minute if minute else self._phrases().moment, protected=True)
+        await asyncio.sleep(left)
+        await self.farewell(self._phrases().time_is_up, outcome)
 
     # ----------------------------------------------------------------------------------- waiting
 

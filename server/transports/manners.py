@@ -22,7 +22,7 @@ class Manners:
 
 
 WARNING_S = 60.0
-"""Before the end of the longest call, the caller is told."""
+"""Before the end of the longest call, the caller is told; of calls shorter than twice that, in the last quarter."""
 DOUBTFUL_ANSWERS = 3
 """Music on hold, in which words are heard, and a tape that speaks get no more answers in a row than these."""
 PROMPTS = 2

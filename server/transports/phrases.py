@@ -23,6 +23,7 @@ class Phrases:
     still_there: str
     goodbye: str
     one_minute: str
+    moment: str
     time_is_up: str
     cut_off: str
     busy: str

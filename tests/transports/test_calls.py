@@ -273,7 +273,7 @@ async def test_the_longest_call_ends_after_a_warning():
     house = House(Manners(greeting="Good day.", max_s=1.0))
     async with house.call() as leg:
         await until_closed(leg)
-    assert house.tts.said[1] == "We have one minute left."
+    assert house.tts.said[1] == "We have only a moment left."
     assert house.tts.said[-1] == "Goodbye."
     await until(lambda: house.counts.closed == ["expired"])
 
