@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import itertools
 import json
 import sys
 import tempfile
@@ -57,10 +58,10 @@ QUESTIONS = (
     ("en-us", "Is there anything free on Thursday?", ToolCall("check_availability", {"day": "thursday"})),
 )
 _STORY, _STOP = ("en-us", "Tell me a story."), ("en-us", "Stop please.")
-_TOOLS: dict[str, tuple[str, str, dict[str, Any]]] = {
-    "get_opening_hours": ("Opening hours for a day.", "day", {"open": "09:00", "close": "18:00"}),
-    "check_availability": ("Check free appointments.", "day", {"slots": ["10:00", "14:30"]}),
-    "get_price": ("Price of a service.", "service", {"price": 45}),
+_TOOLS = {
+    "get_opening_hours": ("Opening hours for a day.", "day"),
+    "check_availability": ("Check free appointments.", "day"),
+    "get_price": ("Price of a service.", "service"),
 }
 _AGENT = 'instructions = "You are the receptionist of a hair salon."\ngreeting = "Hello."\n'
 _TOOL = """
@@ -108,14 +109,14 @@ class Desk:
     @contextmanager
     def open(self) -> Iterator[int]:
         """Serve until the end; the port."""
-        note = self.note
+        note, numbers = self.note, itertools.count()
 
         class Answers(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"])).decode()
                 call, name = self.path.strip("/").split("/")
                 note(int(call), ToolCall.read(name, body))
-                answer = json.dumps({**json.loads(body), **_TOOLS[name][2]}).encode()
+                answer = json.dumps({**json.loads(body), **found(name, next(numbers))}).encode()
                 self.send_response(200)
                 self.send_header("Content-Type", "application/json")
                 self.send_header("Content-Length", str(len(answer)))
@@ -165,7 +166,7 @@ def house(calls: int, profile: str) -> Iterator[House]:
         for call in range(calls):
             tools = "".join(
                 _TOOL.format(name=tool, description=text, port=port, call=call, argument=argument)
-                for tool, (text, argument, _) in _TOOLS.items()
+                for tool, (text, argument) in _TOOLS.items()
             ).replace("http.url", 'http.method = "POST"\nhttp.url')
             (folder / f"call_{call}.toml").write_text(_AGENT + tools)
         log = folder / "server.log"
@@ -187,6 +188,17 @@ def house(calls: int, profile: str) -> Iterator[House]:
             ) as server,
         ):
             yield House(server, desk, log)
+
+
+def found(name: str, number: int) -> dict[str, Any]:
+    """What a tool gives: another thing each time, so that no answer is kept ready from the one before."""
+    morning, evening = (f"{hour + number % 4:02d}:{number // 4 % 4 * 15:02d}" for hour in (7, 14))
+    match name:
+        case "get_opening_hours":
+            return {"open": morning, "close": evening}
+        case "check_availability":
+            return {"slots": [morning, evening]}
+    return {"price": 20 + number % 60}
 
 
 def spoken(voice: str, text: str) -> NDArray[np.int16]:
@@ -283,15 +295,15 @@ def row(name: str, callers: Sequence[Caller]) -> str:
         f"{waits.p50:.0f}" if waits.p50 is not None else "-",
         f"{waits.p95:.0f}" if waits.p95 is not None else "-",
         str(lost),
-        f"{stops[0]:.0f} to {stops[-1]:.0f}" if stops else "-",
+        f"{stops[len(stops) // 2]:.0f}, {stops[-1]:.0f}" if stops else "-",
         f"{sum(gaps)}" + (f" in {sum(gap > 0 for gap in gaps)} calls" if sum(gaps) else ""),
         f"{max((caller.late_ms for caller in callers), default=0):.0f}",
     ]
     return f"| {' | '.join(cells)} |"
 
 
-_HEAD = ("line", "tool calls right", "arguments", "WER", "answer p50 ms", "p95", "unanswered", "stopped after ms",
-         "gaps", "own clock late ms")  # fmt: skip
+_HEAD = ("line", "tool calls right", "arguments", "WER", "answer p50 ms", "p95", "unanswered",
+         "stopped after ms p50, max", "gaps", "own clock late ms")  # fmt: skip
 
 
 async def main(lines: Sequence[str], calls: int, many: int, turns: int, profile: str) -> None:

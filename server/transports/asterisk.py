@@ -25,7 +25,7 @@ class WebSocketChannelCodec:
     which the dialplan asks what comes next; "" for the channel's own."""
 
     name = "asterisk"
-    lead_ms = 300
+    lead_ms = 400
     piece_ms = 100
     marks = True
     resumes = False

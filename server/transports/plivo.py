@@ -17,7 +17,7 @@ class PlivoCodec:
     """See ``CarrierCodec``."""
 
     name = "plivo"
-    lead_ms = 300
+    lead_ms = 400
     piece_ms = 100
     marks = True
     resumes = True

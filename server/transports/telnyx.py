@@ -16,7 +16,7 @@ class TelnyxCodec:
     """See ``CarrierCodec``. Frames may overtake each other: they are numbered."""
 
     name = "telnyx"
-    lead_ms = 300
+    lead_ms = 400
     piece_ms = 100
     marks = True
     resumes = True

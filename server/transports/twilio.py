@@ -51,7 +51,7 @@ class TwilioCodec:
     """Media Streams messages of one connection. Numbers come as strings, and each message is one further."""
 
     name = "twilio"
-    lead_ms = 300
+    lead_ms = 400
     piece_ms = 100
     marks = True
     resumes = True

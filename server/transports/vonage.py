@@ -19,7 +19,7 @@ class VonageCodec:
     """See ``CarrierCodec``. One message is exactly one frame of sound."""
 
     name = "vonage"
-    lead_ms = 300
+    lead_ms = 400
     piece_ms = carrier.FRAME_MS
     marks = True
     resumes = False
