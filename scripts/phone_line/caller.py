@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from models.audio import Pcm16, rms_dbfs
+from models.audio import rms_dbfs
+from models.base import Pcm16
 from scripts.phone_line.line import Line, Recording
 from scripts.phone_line.measure import answer_after_ms, speech_bounds, stopped_after_ms
 

@@ -11,7 +11,8 @@ from typing import Protocol
 import numpy as np
 import websockets
 
-from models.audio import Pcm16, resample
+from models.audio import resample
+from models.base import Pcm16
 from scripts.phone_line.gaps import Gaps
 from scripts.phone_line.wire import FRAME_MS, CarrierEnd, Clear, Finding, Frame, HangUp, Mark, Play
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from models.audio import Pcm16
+from models.base import Pcm16
 
 AUDIBLE = 200
 """Samples beyond this are heard: -44 dB of full scale."""

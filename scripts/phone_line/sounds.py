@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from models.audio import Pcm16
+from models.base import Pcm16
 
 RATE = 8_000
 Wave = NDArray[np.float64]

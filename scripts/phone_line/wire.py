@@ -8,7 +8,8 @@ from typing import Protocol
 
 import numpy as np
 
-from models.audio import Pcm16, alaw_decode, alaw_encode, ulaw_decode, ulaw_encode
+from models.audio import alaw_decode, alaw_encode, ulaw_decode, ulaw_encode
+from models.base import Pcm16
 
 Frame = str | bytes
 FRAME_MS = 20

@@ -78,6 +78,11 @@ class Agents:
         self._refresh()
         return tuple(self._agents)
 
+    def language(self, name: str) -> str | None:
+        """The first language of this one, ISO 639-1; None if there is none of this name."""
+        agent = self._agents.get(name)
+        return agent.file.language if agent else None
+
     async def connect(self) -> None:
         """Reach the MCP servers that have not been reached yet."""
         for agent in self._agents.values():

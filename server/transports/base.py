@@ -49,6 +49,10 @@ class Casting(Protocol):
         """Those that can be asked for now."""
         ...
 
+    def language(self, name: str) -> str | None:
+        """The first language of this one, ISO 639-1; None if there is none of this name."""
+        ...
+
     def cast(self, name: str, base: SessionConfig, engines: Engines, session_id: str, scope: str = "") -> Role | None:
         """The agent for a new session; None if there is none of this name. scope: whose deeds count as the same, if
         that is more than this session."""

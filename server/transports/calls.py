@@ -27,6 +27,7 @@ from server.transports.carrier import (
 )
 from server.transports.manners import Manners
 from server.transports.phone_tools import NO_TOOLS, PhoneTools
+from server.transports.phrases import Phrases
 from server.transports.refusal import speak_on
 from server.transports.reordering import Reordering
 from server.transports.rest import Places
@@ -66,23 +67,22 @@ class Calls:
         self._engines, self._door, self._manners = engines, door, manners
         self._admission, self._observer = admission, observer
         self._tools = tools
-        self._phrases = manners.book.of(door.config.language)
         self._told = Places(_TOLD_AT_ONCE, "refusals")
         self._live: dict[str, Call] = {}
         self._ended: OrderedDict[str, str] = OrderedDict()
         self._tasks: set[asyncio.Task[None]] = set()
 
-    @property
-    def refusal(self) -> str:
-        """What a new call is told; "" if it would be taken."""
-        if self._admission.draining:
-            return self._phrases.closing
-        return self._phrases.busy if self._admission.full else ""
+    def phrases(self, agent: str = "") -> Phrases:
+        """What the door says by itself to callers of this agent."""
+        agents = self._door.agents
+        own = agents.language(agent) if agents is not None and agent else None
+        return self._manners.book.of(own or self._door.config.language)
 
-    @property
-    def language(self) -> str:
-        """What ``refusal`` is in, as carriers name languages."""
-        return self._phrases.tag
+    def refusal(self, agent: str = "") -> str:
+        """What a new call for this agent is told; "" if it would be taken."""
+        if self._admission.draining:
+            return self.phrases(agent).closing
+        return self.phrases(agent).busy if self._admission.full else ""
 
     def state(self, call_id: str) -> CallState:
         """Whether the call is under way."""
@@ -149,7 +149,7 @@ class Calls:
         try:
             call, place = self._admitted(started, leg, caller, control)
         except CapacityError:
-            await self._refuse(started, leg)
+            await self._refuse(started, leg, caller.agent)
             raise
         _log.info(
             "call",
@@ -170,13 +170,13 @@ class Calls:
         task.add_done_callback(ended)
         return call
 
-    async def _refuse(self, started: LineStarted, leg: Leg) -> None:
+    async def _refuse(self, started: LineStarted, leg: Leg, agent: str) -> None:
         """In words, as far as that holds up nobody: carriers without a webhook cannot say them themselves."""
-        config = self._door.config
-        voice = self._engines.tts.voice_for(config.voice, config.language)
+        language = self.phrases(agent).tag.partition("-")[0]
+        voice = self._engines.tts.voice_for(self._door.config.voice, language)
         with suppress(CapacityError, EngineError, TimeoutError), self._told.take():
             async with asyncio.timeout(_TOLD_S):
-                await speak_on(leg, started.format, self.refusal, self._engines.tts, voice)
+                await speak_on(leg, started.format, self.refusal(agent), self._engines.tts, voice)
 
     def _admitted(
         self, started: LineStarted, leg: Leg, caller: Caller, control: CallControl | None

@@ -96,11 +96,11 @@ def router(
         if number and carrier.dial is not None:
             return _answered(*carrier.dial(number))
         if state is CallState.ENDED:
-            return _answered(*carrier.hang_up("", calls.language))
-        if state is CallState.UNKNOWN and calls.refusal:
-            return _answered(*carrier.hang_up(calls.refusal, calls.language))
+            return _answered(*carrier.hang_up("", calls.phrases().tag))
         caller, called = _either(fields, "From", "from"), _either(fields, "To", "to")
         agent = agent_of(called) if agent_of else ""
+        if state is CallState.UNKNOWN and calls.refusal(agent):
+            return _answered(*carrier.hang_up(calls.refusal(agent), calls.phrases(agent).tag))
         return _answered(*carrier.answer(Offer(call_id, agent, caller, stream_url, answer_url, wide)))
 
     async def after(token: str = "", call: str = "") -> Response:

@@ -194,13 +194,13 @@ def router(calls: Calls, settings: TwilioSettings, door: TwilioDoor) -> APIRoute
             return _twiml(dial(number))
         if state is CallState.ENDED or not call_id:
             return _twiml(_HANG_UP)
-        if fields.get("AnsweredBy", "").startswith(_MACHINES):
-            return _twiml(_say(door.voicemail, calls.language))
-        if state is CallState.UNKNOWN and calls.refusal:
-            return _twiml(_say(calls.refusal, calls.language))
-        ours = fields.get("Direction", "").startswith("outbound")
         # Of a call that was made from here, the URL says who speaks; it is signed.
         agent = request.query_params.get("agent") or door.agent_of(fields.get("To", ""))
+        if fields.get("AnsweredBy", "").startswith(_MACHINES):
+            return _twiml(_say(door.voicemail, calls.phrases(agent).tag))
+        if state is CallState.UNKNOWN and calls.refusal(agent):
+            return _twiml(_say(calls.refusal(agent), calls.phrases(agent).tag))
+        ours = fields.get("Direction", "").startswith("outbound")
         parameters = proofs.parameters(call_id, Caller(agent, fields.get("To" if ours else "From", "")))
         query = f"?{request.url.query}" if request.url.query else ""
         return _twiml(_connect(settings, request.url.path + query, parameters))

@@ -95,6 +95,7 @@ async def test_a_session_starts_with_what_its_agents_file_says(folder: Path) -> 
     assert router.opening == "I am a machine. Salon Bella."
     assert (router.config.instructions, router.config.voice, router.config.language) == ("You route.", "en_US", "en")
     assert offered(router.config) == ["hand_over_to_booking"]
+    assert (agents.language("router"), agents.language("nobody")) == ("en", None)
     assert booking.config.voice == "x"
     assert booking.config.tool_limits == ToolLimits(2, 200)
     assert offered(booking.config) == ["get_price", "hand_over_to_router"]

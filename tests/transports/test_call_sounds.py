@@ -117,7 +117,8 @@ async def test_music_in_which_words_are_heard_gets_a_few_answers_and_then_a_good
         await asyncio.wait_for(leg.closed.wait(), 20)
     await until(lambda: on_hold.counts.closed == ["silent"])
     assert 1 <= len(on_hold.questions) <= DOUBTFUL_ANSWERS
-    assert on_hold.tts.said.count(prompt) == 2
+    said = on_hold.tts.said
+    assert said[-said[::-1].index("Thank you.") :].count(prompt) == 2
 
 
 async def test_a_sound_without_a_pause_is_a_silent_caller_once_no_words_were_found_in_it():

@@ -8,6 +8,8 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -79,11 +81,12 @@ class House:
         answer: str | ToolCallDelta = "Thank you.",
         ears: object = None,
         policy: TurnPolicy | None = None,
+        agents: Any = None,
     ) -> None:
         self.vad = self.stt = ears or _Deaf()
         self.llm, self.tts = ScriptedChat(answer), ScriptedVoice()
         self.counts = _Counts()
-        door = DoorSettings(SessionConfig(instructions="Be brief."), policy or TurnPolicy())
+        door = DoorSettings(SessionConfig(instructions="Be brief."), policy or TurnPolicy(), agents=agents)
         tools = PhoneTools(end_call=True, transfers={"human": "+49302"})
         self.calls = Calls(self, door, manners, Admission(limit), self.counts, tools)  # type: ignore[arg-type]
         self._numbers = itertools.count(1)
@@ -282,7 +285,7 @@ async def test_when_all_places_are_taken_a_call_is_refused_and_the_others_go_on(
     house = House(limit=1)
     async with house.call() as first:
         await first.until(lambda said: len(said) >= 2)
-        assert house.calls.refusal == "All our lines are busy. Please call again later."
+        assert house.calls.refusal() == "All our lines are busy. Please call again later."
         async with house.call() as second:
             await second.closed.wait()
             assert sound(second)
@@ -290,6 +293,16 @@ async def test_when_all_places_are_taken_a_call_is_refused_and_the_others_go_on(
         assert house.counts.refused == 1
         first.tell(first.end.key("1"), first.end.key("#"))
         await house.asked()
+        first.tell(first.end.stop())
+
+
+async def test_who_is_refused_is_told_in_the_language_of_the_agent_that_was_called():
+    house = House(limit=1, agents=SimpleNamespace(language={"salon": "de"}.get))
+    async with house.call() as first:
+        await first.until(lambda said: len(said) >= 2)
+        assert house.calls.refusal("salon").startswith("Alle Leitungen sind besetzt.")
+        assert house.calls.phrases("salon").tag == "de-DE"
+        assert house.calls.refusal("nobody").startswith("All our lines are busy.")
         first.tell(first.end.stop())
 
 
@@ -428,4 +441,4 @@ async def test_a_call_for_an_agent_that_does_not_exist_is_refused(house: House):
     leg.tell(*end.hello())
     await house.calls.answer(leg, for_nobody)
     assert leg.closed.is_set()
-    assert (house.counts.refused, house.calls.refusal) == (1, "")
+    assert (house.counts.refused, house.calls.refusal()) == (1, "")
