@@ -122,7 +122,7 @@ class StopResponse:
 class RunTool:
     """Run a server tool; answered by any number of ToolPartial and one ToolFinished. arguments: JSON text, as the model
     gave it. turn_id: the caller's item that it answers, "" when there is none. refusal: why it must not be run, "" when
-    it may be. agent: see SessionConfig."""
+    it may be. agent: see SessionConfig. server_label: of the client's MCP server whose tool it is, "" for any other."""
 
     call_id: str
     name: str
@@ -132,6 +132,7 @@ class RunTool:
     language: str | None
     refusal: str = ""
     agent: str = ""
+    server_label: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,7 +37,9 @@ class Generations:
         if language is not None and response.default and state.expected_language not in (None, language):
             instructions = with_language(instructions, language)
         own = state.server_tools if takes_server_tools(overrides) else ()
-        tools = (*(tool.tool for tool in own), *(config.tools if overrides.tools is None else overrides.tools))
+        taken = {tool.tool.name for tool in own}
+        clients = config.tools if overrides.tools is None else overrides.tools
+        tools = (*(tool.tool for tool in own), *(tool for tool in clients if tool.name not in taken))
         response.said = said
         new = [] if said is None else [said]
         if overrides.input is None:

@@ -40,9 +40,13 @@ class State:
 
     @property
     def server_tools(self) -> tuple[ServerTool, ...]:
-        """All tools that the server runs: its own, and those of the MCP servers that the client has named."""
+        """All tools that the server runs, each name once: its own, and those of the MCP servers that the client has
+        named. A hand-off may have brought a name that one of the latter had."""
         own = (*self.config.server_tools, *self.config.door_tools)
-        return (*own, *(tool for tools in self.mcp_tools.values() for tool in tools))
+        found: dict[str, ServerTool] = {}
+        for tool in (*own, *(tool for tools in self.mcp_tools.values() for tool in tools)):
+            found.setdefault(tool.tool.name, tool)
+        return tuple(found.values())
 
     @property
     def expected_language(self) -> str | None:

@@ -180,7 +180,8 @@ class ToolCalls:
         item_id = item.id if in_item else ""
         self._calls[item.call_id] = _Call(item.call_id, response_id, policy, item_id=item_id, unopened=unopened)
         self._run.add(item.call_id)
-        known = (self._turn_id(), state.spoken_language, refusal, state.config.agent)
+        label = found.server_label if found else ""
+        known = (self._turn_id(), state.spoken_language, refusal, state.config.agent, label)
         return [e.RunTool(item.call_id, item.name, item.arguments, response_id, *known), *outputs]
 
     def finished(self, fact: e.ToolFinished, active_id: str | None) -> list[e.Output]:

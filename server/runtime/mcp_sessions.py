@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 from server.core import events as e
 from server.errors import ToolError
@@ -26,10 +26,10 @@ class McpSessions:
         self._sessions: dict[str, McpSession] = {}
         self._connecting: dict[str, asyncio.Task[None]] = {}
 
-    def tool(self, name: str) -> RunnableTool | None:
-        """A tool of any server that is connected."""
-        tools = (tool for session in self._sessions.values() for tool in session.tools)
-        return next((tool for tool in tools if tool.spec.name == name), None)
+    def tools(self, label: str) -> Mapping[str, RunnableTool]:
+        """Those of a server, by name; none while it is not connected."""
+        session = self._sessions.get(label)
+        return {tool.spec.name: tool for tool in session.tools} if session else {}
 
     def connect(self, effect: e.ConnectMcp) -> None:
         """Connect, and tell what tools there are."""

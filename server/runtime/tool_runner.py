@@ -74,7 +74,8 @@ class ToolRunner:
 
     def start(self, effect: e.RunTool) -> None:
         """Run the call beside everything else."""
-        tool = self._toolbox.tools.get(effect.name) or self.mcp.tool(effect.name)
+        tools = self.mcp.tools(effect.server_label) if effect.server_label else self._toolbox.tools
+        tool = tools.get(effect.name)
         finishes = tool is not None and tool.policy.on_interrupt == "finish"
         task = asyncio.create_task(self._run(effect, tool))
         self._tasks[effect.call_id] = task, finishes

@@ -19,7 +19,7 @@ from server.core.events import SessionConfig, ToolLimits
 from server.errors import SettingsError
 from server.policy.egress import Egress
 from server.policy.vault import Vault
-from server.runtime.tools import MemoryLedger, MemoryState, ToolCall, ToolContext
+from server.runtime.tools import McpConnector, MemoryLedger, MemoryState, ToolCall, ToolContext
 from tests.agents.calls import context, pieces
 from tests.agents.mcp_process import PEER
 
@@ -59,7 +59,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def library(folder: Path, models: ChatModels | None = None) -> Agents:
+def library(folder: Path, models: ChatModels | None = None, mcp: McpConnector | None = None) -> Agents:
     egress = Egress()
     around = Surroundings(
         egress.check,
@@ -69,7 +69,7 @@ def library(folder: Path, models: ChatModels | None = None) -> Agents:
         ("human",),
         models.of if models else lambda wanted: None,
     )
-    return Agents(folder, around, MemoryLedger(), lambda session_id, agent: MemoryState())
+    return Agents(folder, around, MemoryLedger(), lambda session_id, agent: MemoryState(), mcp)
 
 
 ENGINES: Any = SimpleNamespace(

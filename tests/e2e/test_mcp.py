@@ -29,6 +29,8 @@ from server.transports.auth import Gate
 from server.transports.base import DoorSettings
 from server.transports.openai_realtime import router
 from tests.agents.mcp_http import peer_url
+from tests.agents.test_calls_of_agents import write
+from tests.agents.test_library import BOOKING, ROUTER, TOOLS, library
 from tests.runtime.engines import ScriptedVoice
 from tests.runtime.session import Engines, NoEar
 from tests.runtime.test_tools_in_calls import Receptionist
@@ -69,17 +71,21 @@ class Client:
 
 
 @asynccontextmanager
-async def session(tmp_path: Path, connector: McpConnector | None, *answers: list[Any]) -> AsyncIterator[Client]:
+async def session(
+    tmp_path: Path, connector: McpConnector | None, *answers: list[Any], folder: Path | None = None
+) -> AsyncIterator[Client]:
+    """folder: of agents, whose router answers."""
     chat = Receptionist(*answers)
     engines = Engines(chat, SileroVad.load(BUNDLED / "vad/silero_vad.onnx"), ScriptedVoice(), NoEar())  # type: ignore[arg-type]
     config = e.SessionConfig(modality="text", turn_detection=None)
-    settings = DoorSettings(config, TurnPolicy(), toolbox=lambda session_id: Toolbox(mcp=connector))
+    agents = library(folder, mcp=connector) if folder else None
+    settings = DoorSettings(config, TurnPolicy(), agents=agents, toolbox=lambda session_id: Toolbox(mcp=connector))
     gate = Gate(Access(Keys(tmp_path / "keys.json", ""), Secrets()), [], lambda reason: None)
     door = router(engines, settings, Admission(1), Metrics("test"), gate)
     async with (
         serving(door) as address,
         AsyncOpenAI(base_url=f"{address}/v1", api_key="sk-test", max_retries=0) as client,
-        client.realtime.connect(model="kammerton") as connection,
+        client.realtime.connect(model="router" if folder else "kammerton") as connection,
     ):
         yield Client(connection)
 
@@ -176,6 +182,77 @@ async def test_calls_of_one_response_run_at_the_same_time(tmp_path: Path, url: s
             "response.mcp_call.completed",
             "response.output_item.done",
         ]
+        assert (await client.until("response.done")).response.output[0].content[0].text == "You have met."
+
+
+QUIET = ROUTER.replace("greeting", "# greeting").replace("disclosure", "# disclosure")
+BUSY = BOOKING.replace("a_turn = 2", "a_turn = 9")
+OPEN_DOOR = {"type": "function", "name": "open_door", "parameters": {"type": "object", "properties": {}}}
+
+
+def _calls(*named: tuple[str, str]) -> list[ToolCallDelta]:
+    return [ToolCallDelta(at, arguments, id=name, name=name) for at, (name, arguments) in enumerate(named)]
+
+
+async def test_an_agents_tools_the_clients_functions_and_its_mcp_servers_are_used_beside_each_other(
+    tmp_path: Path, url: str
+) -> None:
+    folder = write(tmp_path, QUIET, BUSY)
+    say = ("say", '{"text": "hello"}')
+    answers: list[list[Any]] = [
+        _calls(say, ("hand_over_to_booking", '{"service": "haircut"}')),
+        _calls(("get_price", '{"service": "haircut"}'), ("say", '{"text": "again"}'), ("open_door", "{}")),
+        ["It is 25 euros, and the door is open."],
+    ]
+    async with session(folder, ClientServers(_client), *answers, folder=folder) as client:
+        connection = client.connection
+        wanted = tools(url, require_approval="never", allowed_tools=["say"])
+        wanted["tools"].append(OPEN_DOOR)
+        await connection.session.update(session=wanted)
+        await client.until("mcp_list_tools.completed")
+        await connection.response.create()
+        handed = (await client.until("response.done")).response
+        assert [item.type for item in handed.output] == ["mcp_call", "function_call"]
+        both = (await client.until("response.done")).response
+        assert [(item.type, item.name) for item in both.output] == [
+            ("function_call", "get_price"),
+            ("mcp_call", "say"),
+            ("function_call", "open_door"),
+        ]
+        result = {"type": "function_call_output", "call_id": both.output[2].call_id, "output": '{"open": true}'}
+        await connection.conversation.item.create(item=result)
+        await connection.response.create()
+        told = (await client.until("response.done")).response
+        assert told.output[0].content[0].text == "It is 25 euros, and the door is open."
+        outputs = {e.item.call_id: e.item.output for e in client.events if _is_output(e)}
+        assert outputs["get_price"] == "25"
+        assert outputs[both.output[2].call_id] == '{"open": true}'
+
+
+def _is_output(event: Any) -> bool:
+    return event.type == "conversation.item.done" and event.item.type == "function_call_output"
+
+
+async def test_an_mcp_tool_is_not_taken_for_an_agents_tool_of_its_name(tmp_path: Path, url: str) -> None:
+    write(tmp_path, QUIET, BUSY)
+    (tmp_path / "tools.py").write_text(TOOLS.replace("get_price", "say").replace("service", "text"))
+    say = ("say", '{"text": "hello"}')
+    answers: list[list[Any]] = [
+        _calls(say),
+        _calls(("hand_over_to_booking", '{"service": "x"}')),
+        _calls(say),
+        ["Yes."],
+    ]
+    async with session(tmp_path, ClientServers(_client), *answers, folder=tmp_path) as client:
+        await client.connection.session.update(session=tools(url, require_approval="never", allowed_tools=["say"]))
+        await client.until("mcp_list_tools.completed")
+        await client.connection.response.create()
+        made = [(await client.until("response.done")).response.output[0] for _ in range(3)]
+        # The router has no such tool, the booking agent has its own.
+        assert [item.type for item in made] == ["mcp_call", "function_call", "function_call"]
+        assert "hello" in made[0].output
+        await client.until("response.done")
+        assert "25" in [event.item.output for event in client.events if _is_output(event)]
 
 
 @pytest.mark.parametrize("connector", [None, ClientServers(_client)], ids=["none", "nobody there"])

@@ -25,6 +25,7 @@ class ScriptedChat:
     """Says its lines, one delta at a time; an exception among them is raised."""
 
     name = "scripted"
+    context: int | None = None
 
     def __init__(self, *lines: ChatDelta | str | Exception) -> None:
         self.lines = lines
