@@ -65,12 +65,13 @@ def main(arguments: argparse.Namespace) -> int:
         servers = [stack.enter_context(_server(name, arguments)) for name in names]
         found = [run.begin(name, server, scenarios) for name, server in zip(names, servers, strict=True)]
         asyncio.run(in_turns(found, servers, scenarios, arguments))
-        for one, server in zip(found, servers, strict=True):
-            if arguments.most:
-                _status.print(f"{one.name}: callers at once")
-                one.density = asyncio.run(density.ramp(server, _ramp(arguments)))
-            if one.name in _NOTES:
-                one.notes += [_NOTES[one.name], _SAME]
+        for one in found:
+            one.notes += [_NOTES[one.name], _SAME] if one.name in _NOTES else []
+            # Before the ramps, so that one that fails takes no calls with it.
+            results.write(one, arguments.out / f"{one.name}.json")
+        for one, server in zip(found, servers, strict=True) if arguments.most else ():
+            _status.print(f"{one.name}: callers at once")
+            one.density = asyncio.run(density.ramp(server, _ramp(arguments)))
             results.write(one, arguments.out / f"{one.name}.json")
     for path in report.write(report.report(found), arguments.out / "report.html"):
         print(path)
@@ -131,4 +132,4 @@ def _ramp(arguments: argparse.Namespace) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
     density.add_arguments(parser)
     limit = ["--limit-ms", str(arguments.limit_ms), "--most", str(arguments.most)]
-    return parser.parse_args([*limit, "--start", "2", "--turns", "2"])
+    return parser.parse_args([*limit, "--start", "1", "--turns", "2"])

@@ -125,6 +125,13 @@ def _cpu_s(path: str) -> float:
 
 
 def _tree(pid: int) -> list[int]:
-    threads = Path(f"/proc/{pid}/task").iterdir()
-    children = [child for thread in threads for child in (thread / "children").read_text().split()]
-    return [pid, *(grandchild for child in children for grandchild in _tree(int(child)))]
+    children = [child for thread in Path(f"/proc/{pid}/task").iterdir() for child in _children(thread)]
+    return [pid, *(grandchild for child in children for grandchild in _tree(child))]
+
+
+def _children(thread: Path) -> list[int]:
+    try:
+        return [int(child) for child in (thread / "children").read_text().split()]
+    except (FileNotFoundError, ProcessLookupError):
+        # A thread that has ended since it was listed; what it started is another one's now.
+        return []
