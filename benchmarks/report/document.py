@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 _LONGEST = 400
 
@@ -80,6 +80,13 @@ def clean(text: object, longest: int | None = _LONGEST) -> str:
     if longest is None or len(shown) <= longest:
         return shown
     return f"{shown[:longest]} … ({len(shown) - longest} more)"
+
+
+def told(table: Table) -> Table:
+    """Without the columns that nobody has filled."""
+    kept = [place for place in range(len(table.head)) if not place or any(row[place] != "–" for row in table.rows)]
+    rows = [[row[place] for place in kept] for row in table.rows]
+    return replace(table, head=[table.head[place] for place in kept], rows=rows)
 
 
 def milliseconds(value: float | None) -> str:

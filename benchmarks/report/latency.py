@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from benchmarks.report.charts import Series, distribution, over_callers
 from benchmarks.report.columns import Column, finite, spread
-from benchmarks.report.document import Block, Table, clean, milliseconds, number
+from benchmarks.report.document import Block, Table, clean, milliseconds, number, told
 from benchmarks.results import Density, Level, Percentiles
 
 
@@ -75,20 +75,15 @@ def density(columns: Sequence[Column]) -> list[Block]:
     if series:
         blocks.append(over_callers("p95 by callers at once", "p95 beyond the hold, ms", series, limit))
     for column, ramp in ramps:
-        title = f"{column.label}: {ramp.most} callers at once within {ramp.limit_ms:.0f} ms; bound: {clean(ramp.bound)}"
-        blocks.append(_told(_LEVEL_HEAD, [_level(level) for level in _in_order(ramp)], title))
+        title = f"{column.label}: {ramp.most} callers at once within {ramp.limit_ms:.0f} ms"
+        rows = [_level(level) for level in _in_order(ramp)]
+        blocks.append(told(Table(_LEVEL_HEAD, rows, title, clean(ramp.bound))))
     return blocks
 
 
 def _in_order(ramp: Density) -> list[Level]:
     """Levels are recorded as they were tried, which is not from few callers to many."""
     return sorted(ramp.levels, key=lambda level: level.callers)
-
-
-def _told(head: list[str], rows: list[list[str]], title: str) -> Table:
-    """Without the columns that nobody has filled."""
-    kept = [place for place in range(len(head)) if any(row[place] != "–" for row in rows)]
-    return Table([head[place] for place in kept], [[row[place] for place in kept] for row in rows], title)
 
 
 _LEVEL_HEAD = [
@@ -100,7 +95,7 @@ _LEVEL_HEAD = [
 def _level(level: Level) -> list[str]:
     return [
         str(level.callers),
-        "yes" if level.held else f"no: {clean(level.bound, 80) or 'over the limit'}",
+        "yes" if level.held else "no",
         three(level.beyond_hold_ms),
         three(level.voice_to_voice_ms),
         f"{level.turns}, {level.lost}",

@@ -18,6 +18,7 @@ from benchmarks.report.document import (
     milliseconds,
     number,
     share,
+    told,
 )
 from benchmarks.report.latency import density, latency, three
 from benchmarks.report.money import cost_a_minute, cost_rows, quality
@@ -47,11 +48,20 @@ def document(runs: Sequence[Results], columns: Sequence[Column]) -> Document:
         Section("Cost over quality", _cost(columns)),
         Section("How to read this", [Items(_READING)]),
     ]
-    noted = [f"{column.name}: {clean(note)}" for column in columns for run in column.runs for note in run.notes]
+    noted = _notes(columns)
     if noted:
         sections.insert(-1, Section("Notes", [Items(noted)]))
     newest = max((clean(run.date, 30) for run in runs), default="")
     return Document(f"Voice servers measured, {newest[:10]}", [one for one in sections if one.blocks])
+
+
+def _notes(columns: Sequence[Column]) -> list[str]:
+    """What several servers have in common is said once."""
+    said: dict[str, list[str]] = {}
+    for column in columns:
+        for note in dict.fromkeys(clean(note) for run in column.runs for note in run.notes):
+            said.setdefault(note, []).append(column.name)
+    return [f"{', '.join(names)}: {note}" for note, names in said.items()]
 
 
 def _headline(column: Column) -> str:
@@ -69,7 +79,8 @@ def _headline(column: Column) -> str:
 def _summary(columns: Sequence[Column]) -> Table:
     """Measures down, servers across."""
     rows = {name: [row[name] for row in map(_measures, columns)] for name in _measures(columns[0])}
-    return Table(["", *(column.name for column in columns)], [[name, *cells] for name, cells in rows.items()])
+    known = [[name, *cells] for name, cells in rows.items() if any(cell != "–" for cell in cells)]
+    return Table(["", *(column.name for column in columns)], known)
 
 
 def _measures(column: Column) -> dict[str, str]:
@@ -111,8 +122,12 @@ def _measured(columns: Sequence[Column]) -> list[Block]:
             Text("The columns come from different machines or different load: their latencies cannot be compared.")
         )
     blocks.append(Text("The commands, to be run again:"))
-    blocks += [Code(clean(run.command, None)) for column in columns for run in column.runs]
+    commands = dict.fromkeys(clean(run.command, None) for column in columns for run in column.runs)
+    blocks += [Code(command) for command in commands]
     return blocks
+
+
+_DETECTION = "turn_detection"  # has a row of its own
 
 
 def _circumstances(column: Column) -> list[str]:
@@ -123,7 +138,7 @@ def _circumstances(column: Column) -> list[str]:
     return [
         clean(f"{server.dialect} at {server.url}, model {server.model or 'unnamed'}"),
         clean(server.vad or "unknown") + f"; hold {column.hold}",
-        clean(", ".join(f"{name} {value}" for name, value in server.settings.items()) or "–"),
+        clean(", ".join(f"{name} {value}" for name, value in server.settings.items() if name != _DETECTION) or "–"),
         clean(", ".join(f"{name} {value}" for name, value in server.versions.items()) or "–"),
         clean(f"{machine.cores} x {machine.cpu}, {machine.memory_gib:.0f} GiB, {gpus}, {machine.os}{where}"),
         f"{machine.load:.1f}" + (" (busy)" if machine.load > machine.cores / 2 else ""),
@@ -201,7 +216,9 @@ def _cost(columns: Sequence[Column]) -> list[Block]:
         return []
     head = ["server", "quality", "price a minute", "own GPU a minute", "prices of"]
     head += ["tokens a call, in (cached)", "tokens a call, out"]
-    blocks: list[Block] = [Table(head, rows, note="Quality: turns with the right tool calls, or tasks completed.")]
+    blocks: list[Block] = [
+        told(Table(head, rows, note="Quality: turns with the right tool calls, or tasks completed."))
+    ]
     priced = [
         (column, found) for column in columns if (found := quality(column)) is not None and found.price is not None
     ]
