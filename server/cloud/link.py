@@ -96,15 +96,19 @@ class Link:
         if len(self._waiting) >= _ROOM:
             self._room.clear()
         if len(self._waiting) > _MOST:
-            self._socket.transport.abort()
-            self._give_up()
+            self.abort()
 
     async def room(self) -> None:
         """Until little enough waits, or nothing will ever be sent."""
         await self._room.wait()
 
+    def abort(self) -> None:
+        """Hang up at once. ``Lost`` is delivered."""
+        self._socket.transport.abort()
+        self._give_up()
+
     async def close(self) -> None:
-        """Say goodbye, and wait for it shortly."""
+        """Say goodbye, and wait for it shortly. Nothing is delivered any more."""
         self._give_up()
         for task in self._tasks:
             task.cancel()

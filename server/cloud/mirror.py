@@ -15,6 +15,7 @@ from server.runtime.recordings import Recordings
 _MAX_ITEMS = 400
 _MAX_CHARACTERS = 60_000
 """Of the conversation, its end: what a new connection is told. About half of the smallest context that is on offer."""
+_NO_WORDS = 3
 
 
 class Mirror:
@@ -27,6 +28,11 @@ class Mirror:
         self.wordless: set[str] = set()
         """Ids of the caller's turns whose words are yet to come."""
         self._ledger = Ledger(marks=marks)
+
+    @property
+    def awaits_words(self) -> bool:
+        """Whether the words of a turn may still come. Where several have none, nobody writes them down."""
+        return 0 < len(self.wordless) < _NO_WORDS
 
     def see(self, event: e.Event, clock: int, *, first: bool = False) -> None:
         """The session has this to tell. clock: input samples received so far. first: the item was put before all."""
@@ -123,10 +129,6 @@ class Mirror:
         return [
             item for item in reversed(kept) if item.kind is not e.ItemKind.FUNCTION_CALL_OUTPUT or item.call_id in calls
         ]
-
-    def failed(self, code: str, message: str) -> list[e.Event]:
-        """The end of all responses under way."""
-        return self.answers.fail(code, message)
 
     def placed(self, event: e.Event) -> e.Event:
         """The event with the item before it by the whole conversation, of which a connection may know a part only."""

@@ -125,8 +125,10 @@ class RemoteRunner:
             await self._tell(e.SessionCreated(self._plan.id, self._config))
             await self._reach()
             while True:
-                await self._take(await self._inbox.get())
+                what = await self._inbox.get()
+                await self._take(what)
                 await self._go_on()
+                self._uplink.expects(self._answering, news=isinstance(what, Incoming))
         finally:
             self._tools.close()
             await self._uplink.close()
@@ -214,7 +216,7 @@ class RemoteRunner:
                 case b.Send():
                     self._uplink.send(step.frame)
                 case b.Opened():
-                    self._uplink.accepted()
+                    _log.info("provider ready", extra=self._who)
                 case b.Configured():
                     if self._commands.configured():
                         await self._tell(e.SessionUpdated(self._plan.id, self._config))
@@ -259,6 +261,8 @@ class RemoteRunner:
             case e.ResponseDone():
                 await self._tools.told(self._tools.response_done(event.response))
                 self._apologise(event.response)
+                if event.response.status is not e.ResponseStatus.FAILED:
+                    self._uplink.proven()
             case _:
                 pass
         hidden = isinstance(event, e.TranscriptionDelta | e.TranscriptionCompleted | e.TranscriptionFailed)
@@ -300,7 +304,7 @@ class RemoteRunner:
         report = self._tools.report()
         if report is not None and (report.say or not report.yields):
             self._floor.report(report.say)
-        if self._floor.speaking or self._commands.asked or self._mirror.answers.active is not None:
+        if self._floor.speaking or self._answering:
             return
         command = self._floor.next(tools_running=self._tools.running)
         if command is not None:
@@ -309,9 +313,14 @@ class RemoteRunner:
             await self._renewed()
 
     @property
+    def _answering(self) -> bool:
+        """Whether the provider is making an answer, or was asked to."""
+        return self._commands.asked or self._mirror.answers.active is not None
+
+    @property
     def _quiet(self) -> bool:
         """Whether a new connection would lose nothing."""
-        waiting = self._tools.running or self._commands.waiting or self._mirror.wordless or self._floor.due
+        waiting = self._tools.running or self._commands.waiting or self._mirror.awaits_words or self._floor.due
         manual = self._config.turn_detection is None and self._heard.pieces()
         return not (waiting or manual)
 
@@ -348,7 +357,8 @@ class RemoteRunner:
         """The connection is over: what was under way fails, and the session goes on over the next one."""
         _log.warning("connection over", extra={**self._who, "reason": ended.reason, "retryable": ended.retryable})
         self._uplink.drop()
-        failed = self._mirror.failed(_LOST, "The connection to the model was lost; ask again.")
+        failed = self._mirror.answers.fail(_LOST, "The connection to the model was lost; ask again.")
+        lost_words = self._mirror.last_words() in self._mirror.wordless
         unheard = [e.TranscriptionFailed(item_id, "the connection was lost") for item_id in self._mirror.wordless]
         for event in (*failed, *unheard):
             await self._event(event)
@@ -362,10 +372,10 @@ class RemoteRunner:
         await self._reach()
         for command in self._commands.again():
             await self._command(command)
-        if self._floor.due and not unheard:
-            self._floor.answer()
-        elif self._floor.due and not failed:
+        if self._floor.due and lost_words:
             self._apologise(None)
+        elif self._floor.due:
+            self._floor.answer()
         self._floor.due = False
 
     def _apologise(self, response: e.ResponseView | None) -> None:

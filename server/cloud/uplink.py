@@ -16,13 +16,17 @@ _log = logging.getLogger(__name__)
 
 _RENEW_AGAIN_S = 30.0
 """A fresh connection could not be had while the old one works: when to try again."""
+_PROVEN_S = 60.0
+"""A connection that has lived so long was a good one: losing it is a first failure."""
 
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """delays_s: the wait before each attempt to connect; after the last one the session ends."""
+    """delays_s: the wait before each attempt to connect; after the last one the session ends. silent_s: a provider that
+    owes an answer and says nothing for so long is hung up on."""
 
     delays_s: tuple[float, ...] = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
+    silent_s: float = 30.0
 
 
 PATIENCE = Patience()
@@ -68,7 +72,9 @@ class Uplink:
         self._there = self._failed = False
         self._link: Link | None = None
         self._attempts = 0
+        self._since = 0.0
         self._alarm: asyncio.TimerHandle | None = None
+        self._silence: asyncio.TimerHandle | None = None
         self._leaving: set[asyncio.Task[None]] = set()
 
     def uses(self, link: Link) -> bool:
@@ -90,9 +96,17 @@ class Uplink:
         if self._link is not None:
             await self._link.room()
 
-    def accepted(self) -> None:
-        """The provider works: the next failure is a first one."""
+    def proven(self) -> None:
+        """The provider has given an answer: the next failure is a first one."""
         self._attempts = 0
+
+    def expects(self, answer: bool, *, news: bool) -> None:
+        """answer: whether the provider owes one. news: whether it has just said something."""
+        if self._silence is not None and (news or not answer):
+            self._silence.cancel()
+            self._silence = None
+        if answer and self._silence is None and self._link is not None:
+            self._silence = asyncio.get_running_loop().call_later(self._patience.silent_s, self._link.abort)
 
     async def connect(self) -> b.Ended | None:
         """Have a connection on which nothing was said yet, trying again as long as that may help. Returns why there is
@@ -103,6 +117,8 @@ class Uplink:
             except VoiceError as refusal:
                 return b.Ended(False, str(refusal))
             self._there = True
+        if self._since and asyncio.get_running_loop().time() - self._since > _PROVEN_S:
+            self._attempts = 0
         ended = b.Ended(True, "the provider ends each connection")
         while self._attempts < len(self._patience.delays_s):
             await asyncio.sleep(self._patience.delays_s[self._attempts])
@@ -127,11 +143,13 @@ class Uplink:
             return ended
         self.drop()
         self._link = Link(socket, self._deliver)
+        self._since = asyncio.get_running_loop().time()
         self._alarm_in(self._dialect.max_session_s)
         return None
 
     def drop(self) -> None:
         """Let go of the connection in use."""
+        self.expects(False, news=True)
         if self._link is not None:
             task = asyncio.create_task(self._link.close())
             self._leaving.add(task)

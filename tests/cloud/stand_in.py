@@ -195,6 +195,7 @@ async def calling(
     marks: bool = False,
     session_s: float = 3300.0,
     spares: int = 0,
+    patience: Patience = QUICK,
 ) -> AsyncIterator[Call]:
     """A call that the provider serves."""
     numbers, door = count(), Door()
@@ -211,7 +212,7 @@ async def calling(
     )
     service = Service("openai", provider.url, KEY, "gpt-realtime", max_session_s=session_s)
     pool = Pool(dialling(Egress()), spares)
-    runner = RemoteRunner(plan, door, "openai", OpenAIDialect(service, "conv_1"), pool, patience=QUICK)
+    runner = RemoteRunner(plan, door, "openai", OpenAIDialect(service, "conv_1"), pool, patience=patience)
     task = asyncio.create_task(runner.run())
     try:
         yield Call(runner, door, task, provider)

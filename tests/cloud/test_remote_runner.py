@@ -9,6 +9,7 @@ from http import HTTPStatus
 import pytest
 
 from models.base import ToolSpec
+from server.cloud.uplink import Patience
 from server.core import events as e
 from server.core.tools import ToolPolicy
 from server.errors import EngineError
@@ -79,6 +80,26 @@ async def test_a_provider_that_hangs_up_at_once_every_time_is_given_up(provider:
     async with calling(provider) as call:
         assert (await ended(call)).retryable
     assert provider.attempts == len(QUICK.delays_s)
+
+
+async def test_a_provider_that_hangs_up_at_every_question_is_given_up(provider: Provider):
+    async with calling(provider) as call:
+        await call.runner.receive(e.CreateResponse("event_1"))
+        for number in range(1, len(QUICK.delays_s) + 1):
+            there = await provider.connection(number)
+            await there.until("response.create")
+            await there.close()
+        assert (await ended(call)).retryable
+
+
+async def test_a_provider_that_owes_an_answer_and_says_nothing_is_hung_up_on(provider: Provider):
+    async with calling(provider, patience=Patience((0.0, 0.0), silent_s=0.1)) as call:
+        await call.runner.receive(e.CreateResponse("event_1"))
+        second = await provider.connection(2)
+        await second.until("response.create")
+        await second.respond("Yes.")
+        done = await call.door.until_number(e.ResponseDone, 1)
+        assert done.response.status is e.ResponseStatus.COMPLETED
 
 
 async def test_the_next_connection_is_told_the_conversation_and_asked_what_was_not_answered(provider: Provider):
@@ -167,6 +188,16 @@ async def test_a_session_moves_on_when_nobody_speaks(provider: Provider):
         done = await call.door.until_number(e.ResponseDone, 2)
         assert done.response.status is e.ResponseStatus.COMPLETED
         assert not call.door.of(e.Error)
+
+
+async def test_a_session_whose_words_nobody_writes_down_moves_on_all_the_same(provider: Provider):
+    async with calling(provider, session_s=0.05) as call:
+        first = await provider.connection()
+        for number in range(3):
+            unheard = {"id": f"item_u{number}", "type": "message", "role": "user", "content": [{"type": "input_audio"}]}
+            await first.say("conversation.item.added", item=unheard, previous_item_id=None)
+        await call.door.until_number(e.ItemAdded, 3)
+        await provider.connection(2)
 
 
 async def test_a_spare_connection_is_made_ahead_and_taken(provider: Provider):
@@ -434,6 +465,8 @@ async def test_a_caller_who_goes_on_ends_a_call_that_is_of_no_use_then(provider:
         await there.say("input_audio_buffer.committed", item_id="item_u", previous_item_id=None)
         await there.respond("As you like.", 2)
         await call.door.until_number(e.ResponseDone, 2)
+        await call.runner.receive(typed("Thanks."))
+        await there.until("conversation.item.create", 2)
         assert not there.of("response.create")
 
 
