@@ -72,7 +72,7 @@ def _turn(conversation: Conversation, window: _Window, number: int, call: int, c
     _judge_hearing(turn, conversation, window)
     answers = line.answers_between(spoken.end, window.last)
     _judge_answer(turn, conversation, window, answers)
-    _judge_tools(turn, utterance.expected, answers)
+    _judge_tools(turn, utterance.expected, answers, in_task=scenario.goal is not None)
     if utterance.over_s is not None and not (window.said.error or spoken.over is None):
         turn.interruption = _interruption(conversation, window)
     turn.false_interruptions = _false_interruptions(conversation, window)
@@ -109,11 +109,12 @@ def _judge_answer(turn: results.Turn, conversation: Conversation, window: _Windo
     turn.underruns_ms = [_ms(underrun.gap_s) for underrun in speaker.underruns if underrun.answer in mine]
 
 
-def _judge_tools(turn: results.Turn, expected: list[ToolCall], answers: list[Answer]) -> None:
+def _judge_tools(turn: results.Turn, expected: list[ToolCall], answers: list[Answer], *, in_task: bool) -> None:
+    """In a task the goal says what is right, and the server chooses the turn: only what a turn expects is scored."""
     got = [ToolCall(asked.name, asked.arguments) for answer in answers for asked in answer.asked]
     turn.expected = [results.ToolCall(call.name, _writable(call)) for call in expected]
     turn.got = [results.ToolCall(call.name, dict(call.arguments)) for call in got]
-    if expected or got:
+    if expected or (got and not in_task):
         found = score(expected, got)
         turn.tools = results.ToolScore(found.names, found.arguments, found.of_arguments, found.whole)
 
@@ -148,9 +149,12 @@ def _words_within(text: str, share: float) -> int:
 
 
 def _false_interruptions(conversation: Conversation, window: _Window) -> int:
-    """Answers of this turn that stopped while the caller said nothing: before the next onset, after the own end."""
-    spoken = window.spoken
-    return sum(spoken.end <= at < window.last and name != spoken.over for at, name in conversation.line.log.flushed)
+    """Answers that stopped while the caller said nothing: before the next onset, after the own end. What the caller
+    stopped by going on, or by speaking over it, may be told only after these words."""
+    line, spoken = conversation.line, window.spoken
+    early = {answer.id for answer in line.answers_between(spoken.onset, spoken.end)}
+    spared = {spoken.over, *early}
+    return sum(spoken.end <= at < window.last and name not in spared for at, name in line.log.flushed)
 
 
 def _ms(seconds: float) -> float:

@@ -136,7 +136,8 @@ class Turn:
     what a cough or a backchannel stops is in ``interruption``. underruns_ms: each gap in the playback of an
     answer, because its sound came too late. errors: in the caller's words or the server's.
 
-    expected, got: tool calls. tools: how they compare; None where none was expected and none came. word_errors, words:
+    expected, got: tool calls. tools: how they compare; None where none was expected and none came, or in a
+    task whose goal says what is right. word_errors, words:
     words inserted, deleted or replaced in the transcript, and words spoken; 0 words where there is no transcript, or no
     answer is due.
     caller_s, answer_s: seconds of audio spoken, and received.

@@ -163,6 +163,29 @@ def test_a_turn_that_ends_while_the_caller_speaks_is_cut_off_and_its_early_answe
     assert turn.voice_to_voice_ms == pytest.approx(200, abs=0.1)
 
 
+def test_what_the_caller_stops_by_going_on_is_no_false_interruption() -> None:
+    def stop(socket: Socket) -> None:
+        socket.say("input_audio_buffer.speech_started", item_id="u", audio_start_ms=0)
+
+    server = at({16_800: answer("early", samples=2 * RATE), 24_960: stop, 33_600: answer("r2")})
+    [turn], _ = play(server, [ASK])
+    assert turn.cut_off
+    assert turn.false_interruptions == 0
+    assert turn.voice_to_voice_ms == pytest.approx(400, abs=0.1)
+
+
+def test_in_a_task_a_call_in_another_turn_is_not_wrong() -> None:
+    call = {"type": "function_call", "call_id": "c1", "name": "book", "arguments": "{}"}
+    server = at({24_480: answer("r1", output=[call]), 36_000: answer("r2")})
+    [turn], socket = play(server, [ASK], goal=ToolCall("book", {}))
+    assert [made.name for made in turn.got] == ["book"]
+    assert turn.tools is None
+    assert socket.conversation.completed  # type: ignore[attr-defined]
+    [turn], _ = play(at({24_480: answer("r1", output=[call]), 36_000: answer("r2")}), [ASK])
+    assert turn.tools is not None
+    assert not turn.tools.whole
+
+
 def test_no_answer_is_a_lost_turn_after_the_callers_patience() -> None:
     [turn], _ = play(lambda socket, received: None, [ASK])
     assert turn.lost
