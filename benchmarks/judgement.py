@@ -98,7 +98,7 @@ def _judge_answer(turn: results.Turn, conversation: Conversation, window: _Windo
     turn.answer = " ".join(answer.text.strip() for answer in answers if answer.text).strip()
     turn.answer_s = round(sum(speaker.received.get(answer.id, 0.0) for answer in answers), 3)
     starts = [start for answer in answers if (start := speaker.first_audible(answer.id)) is not None]
-    if starts:
+    if starts and turn.wants_answer:
         turn.voice_to_voice_ms = _ms(starts[0] - end)
         last = speaker.first_audible(answers[-1].id)
         turn.answer_ms = None if last is None else _ms(last - end)

@@ -127,9 +127,10 @@ class Turn:
     the words that were spoken. wants_answer: False for a sound that needs none (a cough, a backchannel).
 
     voice_to_voice_ms: from the last sample of the utterance that is speech to the first audible sample of the answer
-    as a loudspeaker plays it; None when there was none. hold_ms: the end-of-turn silence in force, part of it.
-    answer_ms: the same for the answer after a tool's result, where a tool was called; equal to voice_to_voice_ms where
-    the first sound is the answer. stages: ms since the end of speech, as the server tells them, by its own names.
+    as a loudspeaker plays it; None when there was none, or none was due. hold_ms: the end-of-turn silence in force,
+    part of it. answer_ms: the same for the answer after a tool's result, where a tool was called; equal to
+    voice_to_voice_ms where the first sound is the answer. stages: ms since the end of speech, as the server tells them,
+    by its own names.
 
     cut_off: the server ended the turn while the caller had more to say. cut_off_after: the words that were spoken until
     then, where their times are known. false_interruptions: how often an answer was stopped while the caller was silent;
