@@ -65,7 +65,7 @@ async def test_a_tool_is_the_clients(caller: Caller) -> None:
 
 
 async def test_words_stop_an_answer(caller: Caller) -> None:
-    await caller.say(speak("Are you a real person?", "en-us"))
+    await caller.say(speak("Tell me a story.", "en-us"))
     await until(caller, "response.output_audio.delta")
     await caller.say(speak("Can I speak to a human, please?", "en-us"))
     await until(caller, "input_audio_buffer.speech_started")
