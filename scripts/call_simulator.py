@@ -1,4 +1,5 @@
-"""Calls a server as a telephone carrier does: `python scripts/call_simulator.py question.wav --token SECRET`.
+"""Calls a server as a telephone carrier does: `python scripts/call_simulator.py question.wav --token SECRET`,
+over Twilio's wire, or with --carrier over another's.
 
 Each recording is one thing the caller says, once the answer before has fallen silent. With --over, that recording is
 spoken into the last answer instead. Printed: one JSON object a call.
@@ -10,6 +11,7 @@ import argparse
 import asyncio
 import json
 import sys
+from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,8 @@ sys.path.insert(0, str(ROOT))
 
 from models.audio import read_wav, resample, write_wav  # noqa: E402  the project's root must be on the path first
 from scripts.phone_line.caller import CallResult, Plan, hold_call  # noqa: E402
-from scripts.phone_line.line import Trouble  # noqa: E402
+from scripts.phone_line.carriers import CARRIERS, House, carrier_call  # noqa: E402
+from scripts.phone_line.line import Line, Trouble  # noqa: E402
 from scripts.phone_line.sounds import SOUNDS, as_loud  # noqa: E402
 from scripts.phone_line.twilio import TwilioAccount, twilio_call  # noqa: E402
 
@@ -35,7 +38,10 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--keys", default="", help="typed before anything is said")
     parser.add_argument("--url", default="http://127.0.0.1:8080", help="where the server is")
     parser.add_argument("--public-url", default="https://voice.example.org", help="the server's phone.public_url")
-    parser.add_argument("--token", required=True, help="the server's twilio.auth_token")
+    parser.add_argument("--carrier", choices=("twilio", *CARRIERS), default="twilio", help="over whose wire")
+    parser.add_argument("--token", default="", help="the server's twilio.auth_token, or phone.token of the others")
+    parser.add_argument("--audiosocket", default="127.0.0.1:9092", help="the server's asterisk.audiosocket")
+    parser.add_argument("--wide", action="store_true", help="16 kHz, where the carrier chooses (Asterisk, FreeSWITCH)")
     parser.add_argument("--calls", type=int, default=1, help="so many at once")
     parser.add_argument("--loss", type=float, default=0.0, help="share of the caller's frames that are lost")
     parser.add_argument("--jitter", type=float, default=0.0, help="longest delay of a frame in ms")
@@ -48,7 +54,6 @@ def _arguments() -> argparse.Namespace:
 
 
 async def _calls(options: argparse.Namespace) -> list[CallResult]:
-    account = TwilioAccount(options.url, options.public_url, options.token)
     sound = [as_loud(SOUNDS[options.sound](options.sound_s), _SOUND_DBFS)] if options.sound else []
     plan = Plan(
         says=(*sound, *(resample(*read_wav(file), 8_000) for file in options.recordings)),
@@ -62,10 +67,18 @@ async def _calls(options: argparse.Namespace) -> list[CallResult]:
     async def one(number: int) -> CallResult:
         # Real calls do not begin in the same millisecond.
         await asyncio.sleep(number * 0.137)
-        async with twilio_call(account, replace(trouble, seed=number + 1)) as line:
+        async with _call(options, replace(trouble, seed=number + 1)) as line:
             return await hold_call(line, plan)
 
     return await asyncio.gather(*map(one, range(options.calls)))
+
+
+def _call(options: argparse.Namespace, trouble: Trouble) -> AbstractAsyncContextManager[Line]:
+    if options.carrier == "twilio":
+        return twilio_call(TwilioAccount(options.url, options.public_url, options.token), trouble)
+    host, _, port = options.audiosocket.rpartition(":")
+    house = House(options.url, options.public_url, options.token, (host, int(port)))
+    return carrier_call(house, options.carrier, trouble, wide=options.wide)
 
 
 def main() -> None:

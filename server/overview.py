@@ -46,6 +46,12 @@ def egress(settings: Settings) -> str:
     if hosts:
         who = "agents and MCP servers that clients name" if settings.egress.client_mcp else "agents"
         lines.append(f"Models and tools of {who} may be on: {', '.join(hosts)}.")
+    apis = {
+        settings.twilio.api_url: settings.twilio.account_sid,
+        settings.vonage.api_url: settings.vonage.application_id,
+    }
+    if moved := [url for url, account in apis.items() if account]:
+        lines.append(f"Phone calls are moved and made over {', '.join(moved)}.")
     return " ".join(lines)
 
 

@@ -11,6 +11,7 @@ import pytest
 from server.agent_settings import EgressSettings
 from server.errors import PolicyError
 from server.overview import egress as told
+from server.phone_settings import TwilioSettings
 from server.policy.egress import Egress
 from server.settings import Settings
 
@@ -109,3 +110,5 @@ def test_what_may_leave_is_told_before_the_start() -> None:
     assert "Nothing leaves this machine" in told(Settings())
     busy = Settings(egress=EgressSettings(hosts="crm.example *.mcp.example"))
     assert "may be on: crm.example, *.mcp.example." in told(busy)
+    phone = Settings(egress=EgressSettings(hosts="api.twilio.com"), twilio=TwilioSettings(account_sid="AC1"))
+    assert told(phone).endswith("Phone calls are moved and made over https://api.twilio.com.")

@@ -20,6 +20,7 @@ from server.core.events import SessionConfig
 from server.core.turns import TurnPolicy
 from server.errors import VoiceError
 from server.runtime.admission import Admission
+from server.transports import courtesy
 from server.transports.base import DoorSettings
 from server.transports.calls import Calls, CallState
 from server.transports.carrier import CallControl, Caller, LineStarted
@@ -272,11 +273,15 @@ async def test_a_caller_who_says_nothing_is_asked_twice_and_bidden_goodbye():
     await until(lambda: house.counts.closed == ["silent"])
 
 
-async def test_the_longest_call_ends_after_a_warning():
+@pytest.mark.parametrize(
+    ("warning_s", "warning"), [(60.0, "We have only a moment left."), (0.3, "We have one minute left.")]
+)
+async def test_the_longest_call_ends_after_a_warning(monkeypatch: pytest.MonkeyPatch, warning_s: float, warning: str):
+    monkeypatch.setattr(courtesy, "WARNING_S", warning_s)
     house = House(Manners(greeting="Good day.", max_s=1.0))
     async with house.call() as leg:
         await until_closed(leg)
-    assert house.tts.said[1] == "We have only a moment left."
+    assert house.tts.said[1] == warning
     assert house.tts.said[-1] == "Goodbye."
     await until(lambda: house.counts.closed == ["expired"])
 
