@@ -27,7 +27,8 @@ class Economy:
 
     def __init__(self) -> None:
         self._tokens_per_character = _FIRST_GUESS
-        self._first: str | None = None
+        self._gone: str | None = None
+        """The last item that has fallen out. The first one that is left may have no id yet: a turn that is prepared."""
 
     def learn(self, characters: int, tokens: int) -> None:
         """A prompt of this many characters was this many tokens long."""
@@ -42,7 +43,7 @@ class Economy:
         self, items: Sequence[Item], instructions: str, tools: Sequence[Tool], config: SessionConfig
     ) -> list[Item] | None:
         """The items to read, the last turn at least; None when they do not fit and truncation is disabled."""
-        kept = self._since_first(items)
+        kept = self._left(items)
         if config.context_tokens is None:
             return kept
         fixed = self._tokens(fixed_characters(instructions, tools))
@@ -55,13 +56,14 @@ class Economy:
         if truncation.kind == "disabled":
             return None
         share = truncation.retention_ratio if truncation.kind == "retention_ratio" else _AUTO_RETENTION
-        kept = self._newest(kept, limit * share)
-        self._first = kept[0].id if kept else None
-        return kept
+        newest = self._newest(kept, limit * share)
+        if len(newest) < len(kept):
+            self._gone = kept[-len(newest) - 1].id
+        return newest
 
-    def _since_first(self, items: Sequence[Item]) -> list[Item]:
+    def _left(self, items: Sequence[Item]) -> list[Item]:
         ids = [item.id for item in items]
-        return list(items[ids.index(self._first) :]) if self._first in ids else list(items)
+        return list(items[ids.index(self._gone) + 1 :]) if self._gone in ids else list(items)
 
     def _newest(self, items: list[Item], budget: float) -> list[Item]:
         """As many of the last turns as fit; one at least."""

@@ -45,6 +45,25 @@ def test_the_prompts_beginning_stays_the_same_for_many_turns():
     assert changes <= 60 // 3
 
 
+def test_what_is_left_stays_though_it_was_first_read_before_it_was_an_item():
+    script = Script(context_tokens=600, instructions="brief " * 120)
+    long_ago = e.Item("", e.ItemKind.MESSAGE, role="user", content=(e.ContentPart("input_text", "long ago " * 60),))
+    script.tell(e.CreateItem(None, long_ago, None))
+    script.says(script.question("a haircut on friday"), "May I have your name?")
+    prepared = script.last(e.PrepareResponse).generation
+    assert [message.text for message in prepared.messages] == ["brief " * 120, "a haircut on friday"]
+    tokens = sum(len(message.text) for message in prepared.messages) // 6
+    script.tell(e.ResponseFinished(prepared.response_id, e.TokenUsage(input_text=tokens, output_text=5)))
+    script.silence(1500)
+    script.question("my name is paul")
+    messages = script.last(e.PrepareResponse).generation.messages
+    assert [message.text for message in messages[1:]] == [
+        "a haircut on friday",
+        "May I have your name?",
+        "my name is paul",
+    ]
+
+
 def test_disabled_truncation_fails_the_response_and_says_why():
     script = Script(modality="text", context_tokens=1000, truncation=e.Truncation("disabled"))
     talk(script, 40)
