@@ -9,7 +9,7 @@ import subprocess
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -43,18 +43,8 @@ class Peer:
         return urlsplit(self.target.url).hostname in ("127.0.0.1", "localhost", "::1")
 
     def setup_for(self, scenario: Scenario) -> Setup:
-        """The run's settings with the scenario's agent. The language is the server's to find: callers change it."""
-        common = self.setup
-        return Setup(
-            scenario.instructions,
-            "",
-            scenario.tools,
-            common.hold_ms,
-            common.turn_detection,
-            common.voice,
-            scenario.speed,
-            common.extra,
-        )
+        """The run's settings with the scenario's agent."""
+        return replace(self.setup, instructions=scenario.instructions, tools=scenario.tools, speed=scenario.speed)
 
     def told(self, ready: Ready) -> None:
         """What the server says of itself, once a session is open."""
@@ -79,6 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--hold-ms", type=float, help="silence that ends a turn; default: the server's own")
     parser.add_argument("--turn-detection", type=_json, help="turn detection as the dialect writes it, JSON")
     parser.add_argument("--voice", default="", help="default: the server's own")
+    parser.add_argument("--language", default="", help="hint for the transcriber; default: the server finds it out")
     parser.add_argument("--session", type=_json, default={}, help="JSON merged into the session that is asked for")
 
 
@@ -94,6 +85,7 @@ def peer(arguments: argparse.Namespace) -> Iterator[Peer]:
         hold_ms=arguments.hold_ms,
         turn_detection=arguments.turn_detection,
         voice=arguments.voice,
+        language=arguments.language,
         extra=arguments.session,
     )
     with ExitStack() as stack:

@@ -6,7 +6,7 @@ into facts. ``str`` is sent as a text frame, ``bytes`` as a binary one.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -45,6 +45,7 @@ class Endpoint:
 @dataclass(frozen=True, slots=True)
 class Setup:
     """What is asked of the server for a call. hold_ms: silence that ends a turn, None for the server's default.
+    language: a hint, BCP 47; empty to let the server find it.
     turn_detection: the dialect's own object, which wins over ``hold_ms``. tools: flat function tools, as JSON.
     speed: of the answers' speech, where the server can. extra: merged into the dialect's own session object."""
 
@@ -56,6 +57,15 @@ class Setup:
     voice: str = ""
     speed: float | None = None
     extra: dict[str, Any] = field(default_factory=dict)
+
+
+def merged(session: dict[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
+    """``session`` with all of ``extra``: objects are merged, anything else is replaced."""
+    result = dict(session)
+    for name, value in extra.items():
+        mine = result.get(name)
+        result[name] = merged(mine, value) if isinstance(mine, dict) and isinstance(value, Mapping) else value
+    return result
 
 
 @dataclass(frozen=True, slots=True)

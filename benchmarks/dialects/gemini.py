@@ -30,6 +30,7 @@ from benchmarks.dialects.base import (
     Target,
     TurnEnded,
     Words,
+    merged,
 )
 from benchmarks.results import Tokens
 
@@ -78,7 +79,7 @@ class Gemini:
         hold = (detection or {}).get("silenceDurationMs")
         vad = "automatic" if hold is None else f"automatic {hold} ms"
         self._ready = Ready(None if hold is None else float(hold), vad, self._model)
-        return [json.dumps({"setup": message | setup.extra})]
+        return [json.dumps({"setup": merged(message, setup.extra)})]
 
     def sound(self, pcm: Pcm) -> list[Frame]:
         data = base64.b64encode(pcm.astype("<i2").tobytes()).decode()

@@ -34,6 +34,7 @@ from benchmarks.dialects.base import (
     Trouble,
     TurnEnded,
     Words,
+    merged,
 )
 from benchmarks.results import Tokens
 
@@ -167,7 +168,7 @@ class OpenAi:
         }
         session |= {"instructions": setup.instructions} if setup.instructions else {}
         session |= {"tools": [{"type": "function", **tool} for tool in setup.tools]} if setup.tools else {}
-        return session | setup.extra
+        return merged(session, setup.extra)
 
 
 class Azure(OpenAi):
@@ -201,7 +202,7 @@ class OpenAiBeta(OpenAi):
         session |= {"voice": setup.voice} if setup.voice else {}
         session |= {"instructions": setup.instructions} if setup.instructions else {}
         session |= {"tools": [{"type": "function", **tool} for tool in setup.tools]} if setup.tools else {}
-        return session | setup.extra
+        return merged(session, setup.extra)
 
 
 def turn_detection(setup: Setup) -> dict[str, Any] | None:

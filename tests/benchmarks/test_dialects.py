@@ -76,6 +76,19 @@ def test_one_setup_says_the_same_in_each_dialect() -> None:
     assert gemini["generationConfig"]["speechConfig"]["voiceConfig"]["prebuiltVoiceConfig"]["voiceName"] == "marin"
 
 
+def test_what_is_added_to_a_session_replaces_nothing_else() -> None:
+    added = Setup(hold_ms=300, language="de", extra={"audio": {"input": {"noise_reduction": None}}, "max": 3})
+    [frame] = OpenAi().opening(added)
+    session = json.loads(frame)["session"]
+    assert session["audio"]["input"]["noise_reduction"] is None
+    assert session["audio"]["input"]["turn_detection"]["silence_duration_ms"] == 300
+    assert session["audio"]["input"]["transcription"]["language"] == "de"
+    assert session["max"] == 3
+    [frame] = Gemini().opening(Setup(extra={"generationConfig": {"thinkingConfig": {"thinkingBudget": 0}}}))
+    generation = json.loads(frame)["setup"]["generationConfig"]
+    assert generation == {"responseModalities": ["AUDIO"], "thinkingConfig": {"thinkingBudget": 0}}
+
+
 def hear(dialect: Any, *events: dict[str, Any]) -> list[Any]:
     return [fact for event in events for fact in dialect.hear(json.dumps(event))]
 
