@@ -1,7 +1,12 @@
-"""An MCP server over its pipes, with one tool. Its forecast is made up: put your own source here."""
+"""An MCP server with one tool, over its pipes, or with a port as argument over streamable HTTP. Its forecast is made
+up: put your own source here.
+
+python weather_server.py [PORT]
+"""
 
 from __future__ import annotations
 
+import sys
 import zlib
 from typing import Any
 
@@ -21,4 +26,7 @@ def get_weather(location: str, day: str | None = None) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    server.run("stdio")
+    if len(sys.argv) > 1:
+        server.run("streamable-http", port=int(sys.argv[1]))
+    else:
+        server.run("stdio")

@@ -1,4 +1,4 @@
-"""The SDK's own MCP server (mcp_peer.py) as a process."""
+"""MCP servers as processes: the SDK's own (mcp_peer.py), or any that is given."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ COMMAND = (sys.executable, str(PEER))
 
 
 @contextmanager
-def listening() -> Iterator[str]:
-    """Its address over streamable HTTP, for as long as the block lasts."""
+def listening(*command: str) -> Iterator[str]:
+    """Its address over streamable HTTP, for as long as the block lasts. command: gets the port as last argument."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    process = subprocess.Popen([*COMMAND, str(port)], stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen([*(command or COMMAND), str(port)], stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
     with process.stderr:
         for line in process.stderr:

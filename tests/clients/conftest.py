@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from server.policy.keys import KeyFile
-from tests.agents.mcp_http import peer_url
+from tests.agents.mcp_process import listening
 from tests.clients.front import Events, in_front_of, make_certificate
 from tests.models.speech import speak
 from tests.server_process import ROOT, Server, start, stop
@@ -120,7 +120,7 @@ def _troubled(folder: Path, events: Events) -> Iterator[dict[str, str]]:
     settings = {"KAMMERTON_AUTH__KEYS_FILE": str(file), "KAMMERTON_EGRESS__CLIENT_MCP": "true"}
     server = start("tests.clients.troubled_server", **settings)
     try:
-        with in_front_of(server.base_url, events, None) as url, peer_url() as mcp:
+        with in_front_of(server.base_url, events, None) as url, listening() as mcp:
             yield {"url": url, "key": made, "mcp": mcp}
     finally:
         stop(server)

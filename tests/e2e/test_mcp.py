@@ -28,7 +28,7 @@ from server.telemetry.metrics import Metrics
 from server.transports.auth import Gate
 from server.transports.base import DoorSettings
 from server.transports.openai_realtime import router
-from tests.agents.mcp_http import peer_url
+from tests.agents.mcp_process import listening
 from tests.agents.test_calls_of_agents import write
 from tests.agents.test_library import BOOKING, ROUTER, TOOLS, library
 from tests.runtime.engines import ScriptedVoice
@@ -46,7 +46,7 @@ def _client(headers: Mapping[str, str]) -> httpx2.AsyncClient:
 
 @pytest.fixture(scope="module")
 def url() -> Any:
-    with peer_url() as address:
+    with listening() as address:
         yield address
 
 
