@@ -195,6 +195,15 @@ def test_what_is_spoken_over_is_cancelled_and_truncated_once_it_is_whole():
     assert kinds(events).index("ItemTruncated") > kinds(events).index("ResponseDone")
 
 
+def test_words_that_come_before_their_interruption_are_of_the_turn_that_interrupts():
+    session = Session(OLD)
+    session.hear()
+    session.content(inputTranscription={"text": "A story.", "finished": True})
+    session.speaks()
+    assert session.content(inputTranscription={"text": "Stop"}) == []
+    assert kinds(session.content(interrupted=True)) == ["SpeechStarted", "TranscriptionDelta"]
+
+
 def test_an_answer_is_told_at_the_rate_and_in_the_format_of_the_client():
     session = Session(NEW, e.SessionConfig(output_format=e.AudioFormat.PCMU))
     session.hear()
@@ -236,8 +245,9 @@ def test_a_call_is_answered_and_goes_on_within_its_turn():
     assert kinds(session.speaks())[0] == "OutputItemAdded"
 
 
-def test_of_calls_that_the_caller_has_spoken_over_no_result_is_sent():
-    session = Session(NEW, e.SessionConfig(tools=(TOOL,)))
+@pytest.mark.parametrize("model", [NEW, OLD])
+def test_of_calls_that_the_caller_has_spoken_over_no_result_is_sent(model: str):
+    session = Session(model, e.SessionConfig(tools=(TOOL,)))
     session.hear()
     session.says(toolCall={"functionCalls": [{"id": "f1", "name": TOOL.name}, {"id": "f2", "name": TOOL.name}]})
     assert session.says(toolCallCancellation={"ids": ["f1", "f2", "f3"]}) == [b.ToolsCancelled(("f1", "f2"))]
@@ -246,6 +256,42 @@ def test_of_calls_that_the_caller_has_spoken_over_no_result_is_sent():
     sent = len(session.sent)
     session.tell(e.CreateItem("e1", e.Item("o1", e.ItemKind.FUNCTION_CALL_OUTPUT, call_id="f1", output="9"), None))
     assert len(session.sent) == sent
+
+
+def test_results_that_come_after_the_answer_was_asked_for_are_sent_at_once():
+    session = Session(NEW, e.SessionConfig(tools=(TOOL,)))
+    session.hear()
+    session.says(toolCall={"functionCalls": [{"id": "f1", "name": TOOL.name}, {"id": "f2", "name": TOOL.name}]})
+    for call_id in ("f1", "f2"):
+        output = e.Item(f"o{call_id}", e.ItemKind.FUNCTION_CALL_OUTPUT, call_id=call_id, output="nine")
+        session.tell(e.CreateItem("e1", output, None))
+        if call_id == "f1":
+            session.tell(e.CreateResponse("e2"))
+        assert session.last()[1]["functionResponses"] == [
+            {"id": call_id, "name": TOOL.name, "response": {"output": "nine"}}
+        ]
+
+
+def test_a_call_within_an_answer_that_was_cancelled_is_not_run():
+    session = Session()
+    session.hear()
+    session.speaks()
+    session.tell(e.CancelResponse("e1"))
+    assert session.says(toolCall={"functionCalls": [{"id": "f1", "name": TOOL.name}]}) == []
+    responses = [{"id": "f1", "name": TOOL.name, "response": {"error": "cancelled"}}]
+    assert session.last() == ("toolResponse", {"functionResponses": responses})
+
+
+def test_who_asks_for_the_answer_that_is_due_gets_that_one():
+    session = Session()
+    session.hear()
+    session.says(voiceActivity={"voiceActivityType": "ACTIVITY_START"})
+    assert only(session.tell(e.CreateResponse("e1")), b.Refused).error.code.startswith("conversation_already_has")
+    session.says(voiceActivity={"voiceActivityType": "ACTIVITY_END"})
+    sent = len(session.sent)
+    assert kinds(session.tell(e.CreateResponse("e2"))) == ["ResponseCreated"]
+    assert len(session.sent) == sent
+    assert kinds(session.speaks())[0] == "OutputItemAdded"
 
 
 @pytest.mark.parametrize(
@@ -307,6 +353,9 @@ def test_who_asks_while_an_answer_plays_gets_the_next_one():
     session.content(generationComplete=True)
     session.types("And now?", "typed2")
     assert kinds(session.tell(e.CreateResponse("e4")))[-2:] == ["ResponseDone", "ResponseCreated"]
+    assert session.content(interrupted=True) == session.speaks() == session.content(turnComplete=True) == []
+    assert kinds(session.speaks())[0] == "OutputItemAdded"
+    assert only(session.content(turnComplete=True), e.ResponseDone).response.status == "completed"
 
 
 def test_instructions_and_tools_change_within_a_connection_where_the_model_can():
