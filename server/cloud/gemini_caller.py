@@ -179,10 +179,14 @@ class CallerTurns:
         return [*events, *self._complete_finished()]
 
     def settle(self) -> list[e.Event]:
-        """An answer is over: no more words of the turns that it answered are waited for."""
+        """An answer is made: no more words of the turns that it answered are waited for."""
         for turn in self._wordless:
             turn.finished = turn.finished or turn.answered
         return self._complete_finished()
+
+    def forget_early(self) -> None:
+        """Words that came while an answer was played belonged to no interruption: they were late."""
+        self._early = ""
 
     def _complete_finished(self) -> list[e.Event]:
         done = [turn for turn in self._wordless if turn.finished]

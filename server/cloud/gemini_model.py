@@ -97,7 +97,8 @@ class ModelSide:
         if words and (answers.active is not None or caller.speaking or caller.unanswered):
             steps += [*self._reply(), *answers.words(words)]
         if content.get("generationComplete") is True and answers.active is not None:
-            steps += answers.made()
+            # What is answered was understood: the end of the turn, when all is played, would be late for its words.
+            steps += [*answers.made(), *caller.settle()]
         if content.get("interrupted") is True and answers.active is not None:
             answers.interrupted = True
             if not caller.tells_activity:
@@ -122,13 +123,15 @@ class ModelSide:
         exchange, answers = self._exchange, self._exchange.answers
         usage, self._usage = self._usage, e.TokenUsage()
         exchange.busy = False
+        settled = exchange.caller.settle()
+        if not answers.interrupted:
+            exchange.caller.forget_early()
         if exchange.muted:
             exchange.muted = False
-            return exchange.tell_typed()
+            return [*settled, *exchange.tell_typed()]
         reason = "turn_detected" if answers.interrupted else None
         status = e.ResponseStatus.CANCELLED if reason else e.ResponseStatus.COMPLETED
-        finished = answers.finish(status, usage, reason)
-        return [*finished, *exchange.caller.settle(), *exchange.tell_typed()]
+        return [*settled, *answers.finish(status, usage, reason), *exchange.tell_typed()]
 
     # --------------------------------------------------------------------------------------- tools
 

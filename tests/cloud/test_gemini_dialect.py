@@ -151,9 +151,8 @@ def test_a_spoken_turn_comes_as_the_realtime_api_tells_it():
         *("SpeechStarted", "TranscriptionDelta", "TranscriptionDelta"),
         *("SpeechStopped", "AudioCommitted", "ItemAdded", "ItemDone"),
         *("ResponseCreated", "OutputItemAdded", "ItemAdded", "ContentPartAdded", "OutputAudioDelta"),
-        "OutputTranscriptDelta",
+        *("OutputTranscriptDelta", "TranscriptionCompleted"),
         *("OutputAudioDone", "OutputTranscriptDone", "ContentPartDone", "ItemDone", "OutputItemDone", "ResponseDone"),
-        "TranscriptionCompleted",
     ]
     assert only(events, e.TranscriptionCompleted).transcript == "When are you open?"
     done = only(events, e.ResponseDone).response
@@ -202,6 +201,17 @@ def test_words_that_come_before_their_interruption_are_of_the_turn_that_interrup
     session.speaks()
     assert session.content(inputTranscription={"text": "Stop"}) == []
     assert kinds(session.content(interrupted=True)) == ["SpeechStarted", "TranscriptionDelta"]
+
+
+def test_words_that_come_when_their_turn_is_complete_are_of_no_other():
+    session = Session(OLD)
+    session.hear()
+    session.speaks()
+    session.content(generationComplete=True)
+    assert session.content(inputTranscription={"text": " please"}) == []
+    session.content(turnComplete=True)
+    session.hear()
+    assert only(session.content(inputTranscription={"text": "Hello"}), e.TranscriptionDelta).delta == "Hello"
 
 
 def test_an_answer_is_told_at_the_rate_and_in_the_format_of_the_client():

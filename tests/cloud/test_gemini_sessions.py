@@ -237,15 +237,18 @@ async def test_where_a_session_cannot_be_resumed_a_fresh_one_is_told_the_convers
 
 
 async def test_an_answer_that_is_cut_off_by_a_lost_connection_has_an_end(shop: Server, gemini: Gemini):
-    gemini.plays(STORY, ASKED, played=1.0)
+    sorry = Scene("Sorry, something went wrong.")
+    gemini.plays(STORY, sorry, ASKED, played=1.0)
     async with caller_of(shop) as caller:
         since = caller.say(speak("Tell me a story."))
         await caller.until("response.output_audio.delta", since)
         await gemini.do(gemini.session.close(1011, "Internal error encountered."))
         failed = await caller.until("response.done", since)
-        gemini.plays(ASKED)
+        gemini.server.habits.played = 0.05
+        apology = await caller.until("response.done", caller.events.index(failed) + 1)
         turn = await caller.ask(speak(QUESTION))
     assert failed.response.status == "failed"
+    assert apology.response.output[0].content[0].transcript == sorry.says
     assert turn.text == ASKED.says
 
 
