@@ -39,12 +39,13 @@ from scripts.phone_line.twilio import TwilioAccount, twilio_call
 _TOKEN, _PUBLIC = "the token of no account", "https://voice.example.org"
 _PHONE = 8_000
 _SNR_DB = 10.0
-LINES = ("clean", "loss", "jitter", "both", "noise")
+LINES = ("clean", "loss", "jitter", "both", "heavy", "noise")
 _NAMES = {
     "clean": "clean",
     "loss": "5 % of the frames lost",
     "jitter": "jitter up to 80 ms",
     "both": "5 % lost and 80 ms jitter",
+    "heavy": "20 % of the frames lost",
     "noise": f"noise {_SNR_DB:.0f} dB below the voice",
 }
 QUESTIONS = (
@@ -214,6 +215,7 @@ def trouble(line: str, seed: int) -> Trouble:
         "loss": Trouble(loss=0.05, seed=seed),
         "jitter": Trouble(jitter_ms=80, seed=seed),
         "both": Trouble(loss=0.05, jitter_ms=80, seed=seed),
+        "heavy": Trouble(loss=0.2, seed=seed),
         "noise": Trouble(noise_dbfs=level - _SNR_DB, seed=seed),
     }[line]
 

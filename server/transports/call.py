@@ -33,13 +33,13 @@ from server.transports.carrier import (
     silence,
 )
 from server.transports.courtesy import Courtesy
-from server.transports.echo import EchoGate
+from server.transports.line_hearing import LineHearing
 from server.transports.line_samples import LineSamples
 from server.transports.manners import Manners
 from server.transports.phone_tools import PhoneTools, equip
 from server.transports.phrases import Phrases
 from server.transports.playout import Piece, Playout
-from server.transports.timeline import STALL_FILL_MS, STALL_MS, Timeline
+from server.transports.timeline import STALL_FILL_MS, STALL_MS
 from server.transports.wire import new_id
 
 _log = logging.getLogger(__name__)
@@ -144,8 +144,7 @@ class Call:
         )
         self._keys = ""
         self._keys_timer: asyncio.TimerHandle | None = None
-        self._timeline = Timeline()
-        self._echo = EchoGate(clock)
+        self._hearing = LineHearing(self._wire, clock)
         self._stall: asyncio.TimerHandle | None = None
         self._lost: asyncio.TimerHandle | None = None
         self._leaving = False
@@ -256,7 +255,8 @@ class Call:
 
     async def _read(self, line: LineFormat, previous: Leg | None, events: AsyncIterator[LineEvent]) -> None:
         resumed = len(self._streams) > 1
-        self._line, self._samples, self._timeline = line, LineSamples(line), Timeline()
+        self._line, self._samples = line, LineSamples(line)
+        self._hearing.begin()
         if self._lost is not None:
             self._lost.cancel()
         if previous is not None:
@@ -302,13 +302,7 @@ class Call:
                 _log.warning("carrier message refused", extra={"call": self.id, "reason": "a second start"})
 
     async def _hear(self, event: LineAudio) -> None:
-        missing = self._timeline.missing_ms(event.at_ms, self._line.ms(event.audio))
-        if missing:
-            await self._runner.append(silence(self._wire, missing))
-        heard = self._samples.hear(event.audio)
-        if self._echo.is_echo(decode(heard, self._wire)):
-            heard = silence(self._wire, self._line.ms(event.audio))
-        await self._runner.append(heard)
+        await self._runner.append(self._hearing.hear(event, self._line, self._samples))
         if self._stall is not None:
             self._stall.cancel()
         self._stall = asyncio.get_running_loop().call_later(STALL_MS / 1000, self._stalled)
@@ -319,8 +313,7 @@ class Call:
 
     async def _fill(self, ms: int) -> None:
         """No sound comes: whoever was speaking is silent now."""
-        self._timeline.fill(ms)
-        await self._runner.append(silence(self._wire, ms))
+        await self._runner.append(self._hearing.nothing(ms))
 
     async def _press(self, digit: str) -> None:
         """Keys up to #, or up to a pause, are one turn."""
@@ -387,7 +380,7 @@ class Call:
 
     async def _send_piece(self, leg: Leg, piece: Piece) -> None:
         await leg.send(leg.codec.audio(self._samples.say(piece.audio)))
-        self._echo.said(decode(piece.audio, self._wire), self._playout.plays_until)
+        self._hearing.said(decode(piece.audio, self._wire), self._playout.plays_until)
         self._sent += 1
         name = f"{piece.item_id}:{self._sent}"
         mark: Frame | None = leg.codec.mark(name)
