@@ -110,7 +110,7 @@ class RemoteRunner:
         await done.wait()
 
     def audio(self, item: e.Item) -> bytes | None:
-        """The samples of an answer, as they were on the wire. The caller's are with the provider alone."""
+        """The samples of an item's audio, as they were on the wire."""
         return self._mirror.recordings.get(item.id)
 
     def timings(self, response_id: str) -> Timings | None:
@@ -249,9 +249,12 @@ class RemoteRunner:
         self._floor.see(event, self._config, protected=guarded)
         match event:
             case e.SpeechStarted():
+                self._heard.begin(event.audio_start_ms)
                 await self._spoken_over()
+            case e.SpeechStopped():
+                self._heard.end(event.audio_end_ms)
             case e.AudioCommitted():
-                self._heard.clear()
+                self._mirror.recordings.add(event.item_id, self._heard.take(), self._config.input_format.width)
                 self._tools.new_turn()
             case e.AudioCleared():
                 self._heard.clear()

@@ -170,6 +170,26 @@ async def test_what_was_just_being_said_is_sent_again(provider: Provider):
         assert again.audio_start_ms == 4500
 
 
+async def test_a_turn_can_be_had_again_with_its_sound(provider: Provider):
+    async with calling(provider) as call:
+        there = await provider.connection()
+        await there.until("session.update")
+        for level in range(1, 4):
+            await call.runner.append(bytes([level, 0]) * 24_000)
+            if level == 1:
+                await there.say("input_audio_buffer.speech_started", item_id="item_u", audio_start_ms=500)
+                await call.door.until(e.SpeechStarted)
+        await there.say("input_audio_buffer.speech_stopped", item_id="item_u", audio_end_ms=2250)
+        await there.say("input_audio_buffer.committed", item_id="item_u", previous_item_id=None)
+        item = {"id": "item_u", "type": "message", "role": "user", "content": [{"type": "input_audio"}]}
+        await there.say("conversation.item.added", item=item, previous_item_id=None)
+        await call.door.until(e.ItemAdded)
+        await call.runner.receive(e.RetrieveItem("event_1", "item_u"))
+        await call.door.until(e.ItemRetrieved)
+        sound = call.runner.audio(call.door.of(e.ItemRetrieved)[0].item)
+        assert sound == bytes([1, 0]) * 12_000 + bytes([2, 0]) * 24_000 + bytes([3, 0]) * 6_000
+
+
 async def test_a_session_moves_on_when_nobody_speaks(provider: Provider):
     async with calling(provider, session_s=0.2) as call:
         first = await provider.connection()
