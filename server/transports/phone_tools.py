@@ -22,12 +22,14 @@ class PhoneTools:
 
 
 NO_TOOLS = PhoneTools()
+FINISHED_AND_REPEATABLE = ToolPolicy(on_interrupt="finish", safe=True)
+"""Who calls again after a line that broke means this call, not the one before: nothing is taken as done already."""
 
 
 class EndCall:
     """See RunnableTool."""
 
-    policy = ToolPolicy(on_interrupt="finish")
+    policy = FINISHED_AND_REPEATABLE
     spec = ToolSpec(
         "end_call",
         "End the call, when the caller has said goodbye or wants nothing more.",
@@ -47,7 +49,7 @@ class EndCall:
 class TransferCall:
     """See RunnableTool."""
 
-    policy = ToolPolicy(on_interrupt="finish")
+    policy = FINISHED_AND_REPEATABLE
 
     def __init__(self, leave: Callable[[str], None], numbers: Mapping[str, str], book: PhraseBook) -> None:
         """See EndCall. numbers: by the name of who answers there; the model chooses if there are several."""

@@ -22,10 +22,12 @@ from server.core.turns import TurnPolicy
 from server.errors import SettingsError
 from server.runtime.admission import Admission
 from server.runtime.text_agent import TextAgent
+from server.runtime.tool_runner import ToolRunner
+from server.runtime.tools import MemoryLedger, Toolbox
 from server.transports.base import DoorSettings
 from server.transports.calls import Calls
 from server.transports.carrier import Caller, LineStarted
-from server.transports.phone_tools import PhoneTools
+from server.transports.phone_tools import PhoneTools, equip
 from server.transports.twilio import TwilioCodec
 from tests.agents.test_calls_of_agents import SCRIPT, Model, ask, handed, role, write
 from tests.agents.test_library import BOOKING, ROUTER, library
@@ -282,3 +284,19 @@ async def test_what_can_be_done_with_a_phone_call_stays_after_a_hand_off(tmp_pat
         ["hand_over_to_booking", *phone],
         ["get_price", "hand_over_to_router", *phone],
     ]
+
+
+async def test_who_calls_again_has_this_call_ended_though_nobody_knows_how_the_last_one_ended() -> None:
+    ledger = MemoryLedger()
+    left: list[str] = []
+    for session_id in ("sess_1", "sess_2"):
+        toolbox = Toolbox(ledger=ledger, scope="+49 30 1234")
+        _, own = equip(SessionConfig(), toolbox, PhoneTools(end_call=True), left.append, transfers=False)
+        facts: asyncio.Queue[e.Input] = asyncio.Queue()
+        runner = ToolRunner(session_id, own, facts.put, lambda: 0.0)
+        runner.start(e.RunTool("call_1", "end_call", "{}", "resp_1", "", "en"))
+        ended = await facts.get()
+        assert isinstance(ended, e.ToolFinished)
+        assert (ended.outcome, ended.say) == (e.ToolOutcome.OK, "Thank you for calling. Goodbye.")
+        runner.close()
+    assert left == ["", ""]

@@ -222,6 +222,26 @@ async def test_who_asks_for_a_human_is_told_and_so_is_the_client(
     assert "kammerton_escalations_total" in server.get("/metrics")[1]
 
 
+async def test_typed_and_spoken_turns_are_one_conversation_with_the_same_tools(server: Server) -> None:
+    async with caller(server, "reception") as connected:
+        await greeted(connected)
+        since = len(connected.events)
+        words = {"type": "input_text", "text": "How much is a haircut?"}
+        item: Any = {"type": "message", "role": "user", "content": [words]}
+        await connected.connection.conversation.item.create(item=item)
+        await connected.connection.response.create()
+        await connected.until("conversation.item.done", since)
+        while not any("25 euros" in event.transcript for event in transcripts(connected, since)):
+            await connected.until("response.done", len(connected.events))
+        assert "nine" in await ask(connected, "What time do you open on Friday?")
+        called = [event.name for event in connected.of("response.function_call_arguments.done", since)]
+        assert called == ["get_price", "get_opening_hours"]
+
+
+def transcripts(connected: Caller, since: int) -> list[Any]:
+    return connected.of("response.output_audio_transcript.done", since)
+
+
 async def _book(connected: Caller) -> int:
     """The whole talk, up to the call of the tool; where in the events that ends."""
     await greeted(connected)
