@@ -52,7 +52,7 @@ async def place(settings: Settings, number: str, agent: str = "", *, detect: boo
     if not _NUMBER.fullmatch(number):
         raise SettingsError(f"{number!r} is no number like +4915112345678")
     query = f"?{urlencode({'agent': agent})}" if agent else ""
-    rest = twilio_rest(twilio, Egress(settings.egress.hosts.split()))
+    rest = twilio_rest(twilio, settings.phone.public_url, Egress(settings.egress.hosts.split()))
     here = f"{settings.phone.public_url}/twilio"
     form: dict[str, object] = {"url": f"{here}/voice{query}"}
     if detect:

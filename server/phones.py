@@ -86,7 +86,7 @@ def open_doors(
             raise SettingsError("twilio.auth_token is set, but phone.public_url is not: signatures cover that URL")
         validator = Validator(auth_token, _shared_keys(settings.twilio.shared_key.get_secret_value()))
         address = twilio.TwilioSettings(phone.public_url, validator)
-        control = twilio_rest(settings.twilio, egress) if settings.twilio.account_sid else None
+        control = twilio_rest(settings.twilio, phone.public_url, egress) if settings.twilio.account_sid else None
         counted = partial(observer.carrier_reported, "twilio")
         app.include_router(
             twilio.router(calls, address, twilio.TwilioDoor(agent_of, control, phone.voicemail, counted))
@@ -123,12 +123,13 @@ async def running(calls: Calls, settings: Settings) -> AsyncIterator[None]:
         await calls.close()
 
 
-def twilio_rest(settings: TwilioSettings, egress: Egress) -> TwilioRest:
+def twilio_rest(settings: TwilioSettings, public_url: str, egress: Egress) -> TwilioRest:
     """Twilio's REST API. Raises SettingsError when its package is not installed, or its host not listed."""
     with _needed("twilio.account_sid", "twilio"):
         from server.transports.twilio_rest import TwilioRest
     client = _client("twilio.account_sid", settings.api_url, egress)
-    return TwilioRest(settings.account_sid, settings.auth_token.get_secret_value(), settings.api_url, client)
+    token = settings.auth_token.get_secret_value()
+    return TwilioRest(settings.account_sid, token, settings.api_url, public_url, client)
 
 
 def vonage_rest(settings: VonageSettings, egress: Egress) -> VonageRest:

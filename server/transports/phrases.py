@@ -31,6 +31,7 @@ class Phrases:
     farewell: str
     transfer: str
     not_connected: str
+    unreached: str
 
 
 _NAMES = tuple(field.name for field in fields(Phrases))

@@ -30,6 +30,8 @@ _MAX_FORM = 64 * 1024
 _PROOF_S = 60
 """How long a stream may take from the webhook's answer to its start."""
 _ENCODINGS = {"audio/x-mulaw": "ulaw", "audio/x-alaw": "alaw", "audio/l16": "l16", "audio/x-l16": "l16"}
+_DIALLED = "/twilio/dialled"
+_UNREACHED = ("busy", "no-answer", "failed")
 _MACHINES = ("machine", "fax")
 _HANG_UP = "<Response><Hangup/></Response>"
 
@@ -191,7 +193,7 @@ def router(calls: Calls, settings: TwilioSettings, door: TwilioDoor) -> APIRoute
         state = calls.state(call_id)
         number = calls.transfer_of(call_id)
         if number:
-            return _twiml(dial(number))
+            return _twiml(dial(number, settings.public_url))
         if state is CallState.ENDED or not call_id:
             return _twiml(_HANG_UP)
         # Of a call that was made from here, the URL says who speaks; it is signed.
@@ -204,6 +206,16 @@ def router(calls: Calls, settings: TwilioSettings, door: TwilioDoor) -> APIRoute
         parameters = proofs.parameters(call_id, Caller(agent, fields.get("To" if ours else "From", "")))
         query = f"?{request.url.query}" if request.url.query else ""
         return _twiml(_connect(settings, request.url.path + query, parameters))
+
+    @routes.post(_DIALLED, include_in_schema=False)
+    async def dialled(request: Request) -> Response:
+        fields = await form(request)
+        if isinstance(fields, Response):
+            return fields
+        outcome = fields.get("DialCallStatus", "")
+        _log.info("call was handed on", extra={"call": fields.get("CallSid"), "outcome": outcome})
+        words = calls.phrases(door.agent_of(fields.get("To", "")))
+        return _twiml(_say(words.unreached if outcome in _UNREACHED else "", words.tag))
 
     @routes.post("/twilio/status", include_in_schema=False)
     async def status(request: Request) -> Response:
@@ -239,9 +251,9 @@ def _connect(settings: TwilioSettings, path: str, parameters: Mapping[str, str])
     return f"<Response><Connect>{stream}</Connect>{again}</Response>"
 
 
-def dial(number: str) -> str:
-    """The TwiML that hands the caller on."""
-    return f"<Response><Dial>{escape(number)}</Dial></Response>"
+def dial(number: str, public_url: str) -> str:
+    """The TwiML that hands the caller on, and asks here what to do when that is over, or nobody answers."""
+    return f"<Response><Dial action={quoteattr(public_url + _DIALLED)}>{escape(number)}</Dial></Response>"
 
 
 def _twiml(text: str) -> Response:

@@ -23,17 +23,19 @@ US1 = "https://api.twilio.com"
 
 
 class TwilioRest:
-    """See ``CallControl``. api_url: where the account's region is. client: makes what requests leave through."""
+    """See ``CallControl``. api_url: where the account's region is. public_url: where Twilio reaches this server.
+    client: makes what requests leave through."""
 
     def __init__(
-        self, account_sid: str, auth_token: str, api_url: str, client: Callable[[], httpx2.AsyncClient]
+        self, account_sid: str, auth_token: str, api_url: str, public_url: str, client: Callable[[], httpx2.AsyncClient]
     ) -> None:
+        self._public_url = public_url
         # An environment of its own: the package would read variables that are no settings of this server.
         self._twilio = Client(account_sid, auth_token, http_client=_Http(client, api_url), environment={"": ""})
 
     async def transfer(self, call_id: str, number: str) -> None:
         """See ``CallControl``."""
-        await _asked(self._twilio.calls(call_id).update_async(twiml=dial(number)))
+        await _asked(self._twilio.calls(call_id).update_async(twiml=dial(number, self._public_url)))
 
     async def hang_up(self, call_id: str) -> None:
         """See ``CallControl``."""

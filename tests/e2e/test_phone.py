@@ -145,7 +145,7 @@ async def test_a_caller_who_asks_for_a_human_is_told_and_handed_on(
     assert words & {"moment", "connecting"}, words
     asked = twilio_api.only()
     assert (asked.method, asked.path) == ("POST", f"/2010-04-01/Accounts/AC1/Calls/{sid}.json")
-    assert asked.body == {"Twiml": "<Response><Dial>+49302</Dial></Response>"}
+    assert asked.body == {"Twiml": f'<Response><Dial action="{PUBLIC}/twilio/dialled">+49302</Dial></Response>'}
     assert asked.user == f"AC1:{TOKEN}"
 
 
@@ -205,6 +205,12 @@ async def test_a_replayed_report_is_refused(switchboard: Server):
     assert (await signed(switchboard, "/twilio/status", {**report, "SequenceNumber": "2"})).status_code == 204
 
 
+async def test_a_caller_whom_nobody_answers_after_the_transfer_is_told_so(switchboard: Server):
+    for outcome, told in (("no-answer", "nobody answers there"), ("completed", "")):
+        answer = await signed(switchboard, "/twilio/dialled", {"CallSid": "CA9", "DialCallStatus": outcome})
+        assert ("<Say" in answer.text, told in answer.text, "<Hangup/>" in answer.text) == (bool(told), True, True)
+
+
 async def test_a_machine_that_answers_our_call_gets_a_message_and_a_person_gets_the_agent(switchboard: Server):
     form = {"CallSid": "CA" + "5" * 32, "Direction": "outbound-api", "From": SALON, "To": "+49307", "AnsweredBy": ""}
     for machine in ("machine_end_beep", "machine_start", "fax"):
@@ -229,7 +235,7 @@ async def test_a_call_that_has_ended_is_hung_up(account: TwilioAccount):
 async def test_a_webhook_without_the_right_signature_is_refused(switchboard: Server, signature: str | None):
     headers = {} if signature is None else {"X-Twilio-Signature": signature}
     async with httpx2.AsyncClient(base_url=switchboard.base_url) as client:
-        for path in ("/twilio/voice", "/twilio/status"):
+        for path in ("/twilio/voice", "/twilio/status", "/twilio/dialled"):
             refused = await client.post(path, data={"CallSid": "CA1"}, headers=headers)
             assert refused.status_code == 403
 

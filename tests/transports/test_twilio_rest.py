@@ -15,6 +15,7 @@ from server.policy.egress import Egress
 from server.transports.twilio_rest import TwilioRest
 from tests.transports.rest_api import RestApi, rest_api
 
+PUBLIC = "https://voice.example.org"
 IRELAND = "https://api.dublin.ie1.twilio.com"
 
 
@@ -25,14 +26,14 @@ def api() -> Iterator[RestApi]:
 
 
 def rest(api: RestApi, timeout_s: float = 10.0) -> TwilioRest:
-    return TwilioRest("AC1", "secret", api.url, lambda: Egress().client(timeout=timeout_s))
+    return TwilioRest("AC1", "secret", api.url, PUBLIC, lambda: Egress().client(timeout=timeout_s))
 
 
 async def test_a_call_is_handed_on_by_new_twiml(api: RestApi):
     await rest(api).transfer("CA1", "+4930&2")
     asked = api.only()
     assert (asked.method, asked.path) == ("POST", "/2010-04-01/Accounts/AC1/Calls/CA1.json")
-    assert asked.body == {"Twiml": "<Response><Dial>+4930&amp;2</Dial></Response>"}
+    assert asked.body == {"Twiml": f'<Response><Dial action="{PUBLIC}/twilio/dialled">+4930&amp;2</Dial></Response>'}
     assert asked.user == "AC1:secret"
     assert asked.headers["content-type"] == "application/x-www-form-urlencoded"
 
@@ -66,7 +67,7 @@ async def test_nobody_waits_for_ever_for_an_answer(api: RestApi):
 
 
 async def test_a_machine_that_is_not_there_is_told():
-    gone = TwilioRest("AC1", "secret", "http://127.0.0.1:1", lambda: Egress().client())
+    gone = TwilioRest("AC1", "secret", "http://127.0.0.1:1", PUBLIC, lambda: Egress().client())
     with pytest.raises(VoiceError, match="cannot be reached"):
         await gone.hang_up("CA1")
 
@@ -78,7 +79,8 @@ async def test_requests_go_to_the_region_of_the_account():
         asked.append(request)
         return httpx2.Response(200, json={"sid": "CA1"})
 
-    client = TwilioRest("AC1", "secret", IRELAND, lambda: httpx2.AsyncClient(transport=httpx2.MockTransport(answer)))
+    through = httpx2.MockTransport(answer)
+    client = TwilioRest("AC1", "secret", IRELAND, PUBLIC, lambda: httpx2.AsyncClient(transport=through))
     await client.hang_up("CA1")
     assert str(asked[0].url) == f"{IRELAND}/2010-04-01/Accounts/AC1/Calls/CA1.json"
 
@@ -88,8 +90,8 @@ async def test_a_host_that_is_not_listed_is_told_before_the_first_call():
     with pytest.raises(
         SettingsError, match=r"api\.dublin\.ie1\.twilio\.com:443 is not among the hosts of egress\.hosts"
     ):
-        twilio_rest(settings, Egress(["api.twilio.com"]))
-    assert twilio_rest(settings, Egress(["api.dublin.ie1.twilio.com"])) is not None
+        twilio_rest(settings, PUBLIC, Egress(["api.twilio.com"]))
+    assert twilio_rest(settings, PUBLIC, Egress(["api.dublin.ie1.twilio.com"])) is not None
 
 
 async def test_without_its_package_what_to_install_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -98,4 +100,4 @@ async def test_without_its_package_what_to_install_is_told(tmp_path: Path, monke
     monkeypatch.delitem(sys.modules, "server.transports.twilio_rest")
     monkeypatch.setitem(sys.modules, "twilio.rest", None)
     with pytest.raises(SettingsError, match=r"pip install 'kammerton\[twilio\]'"):
-        twilio_rest(TwilioSettings(account_sid="AC1"), Egress(["api.twilio.com"]))
+        twilio_rest(TwilioSettings(account_sid="AC1"), PUBLIC, Egress(["api.twilio.com"]))
