@@ -61,8 +61,8 @@ def _table(table: Table) -> str:
         f'<tr><th scope="row">{escape(row[0])}</th>' + "".join(f"<td>{escape(cell)}</td>" for cell in row[1:]) + "</tr>"
         for row in table.rows
     )
-    title = f"<caption>{escape(table.title)}</caption>" if table.title else ""
+    title = f"<h3>{escape(table.title)}</h3>" if table.title else ""
     note = f"<p>{escape(table.note)}</p>" if table.note else ""
     kind = "numbers" if table.numeric else "words"
-    whole = f'<table class="{kind}">{title}<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
-    return f'<div class="scroll">{whole}</div>{note}'
+    whole = f'<table class="{kind}"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
+    return f'{title}<div class="scroll">{whole}</div>{note}'
