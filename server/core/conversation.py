@@ -116,8 +116,9 @@ def context(
 
 class _Context:
     """Items as chat models want them: a call joins the assistant's words, and its result stands right behind it, also
-    where the assistant went on speaking meanwhile. A result that came in a later turn stands there, behind its call
-    told once more; in its own turn the call has been pending."""
+    where the assistant went on speaking meanwhile. What it says when the results are there comes behind them as soon as
+    something follows; until then the results stay last, for they are still to be told. A result that came in a later
+    turn stands there, behind its call told once more; in its own turn the call has been pending."""
 
     def __init__(self, items: list[Item], heard: Callable[[Item], str], disowned: Container[str]) -> None:
         read = [item for item in items if item.id not in disowned and not _cut_off(item)]
@@ -138,7 +139,12 @@ class _Context:
     def messages(self, instructions: str) -> tuple[ContextMessage, ...]:
         read: list[ContextMessage] = [ContextMessage("system", instructions)] if instructions else []
         open_calls: list[Item] = []
+        told: set[str] = set()
+        report = ""
         for item in self._items:
+            if report and item.role != "assistant":
+                read += [*self._answers(open_calls), ContextMessage("assistant", report)]
+                report = ""
             if item.kind is ItemKind.FUNCTION_CALL:
                 if read and read[-1].role == "assistant":
                     read[-1] = replace(read[-1], calls=(*read[-1].calls, item))
@@ -147,15 +153,21 @@ class _Context:
                 open_calls.append(item)
             elif item.kind is ItemKind.FUNCTION_CALL_OUTPUT:
                 if item.call_id in self._calls and self._near(item):
+                    told.add(item.call_id)
                     continue
                 read += self._answers(open_calls)
                 read += self._late(item)
             elif text := self._heard(item) if item.role == "assistant" else text_of(item):
                 if open_calls and item.role == "assistant":
+                    if told.issuperset(call.call_id for call in open_calls):
+                        report = f"{report} {text}".strip()
+                        continue
                     read[-1] = replace(read[-1], text=f"{read[-1].text} {text}".strip())
                     continue
                 read += self._answers(open_calls)
                 read.append(ContextMessage(item.role, text))
+        if report:
+            read[-1] = replace(read[-1], text=f"{read[-1].text} {report}".strip())
         return (*read, *self._answers(open_calls))
 
     def _near(self, result: Item) -> bool:
