@@ -13,6 +13,7 @@ from server.core.session import Session
 from server.core.turns import TurnPolicy
 from tests.core.rules import Rules
 
+GREETING = "Good day, this is the salon."
 FRAME = 512
 WORDS = st.sampled_from(["yes", " I am open", " on Friday.", " ja", " "])
 PICK = st.integers(0, 10_000)
@@ -52,9 +53,11 @@ class AnyConversation(RuleBasedStateMachine):
         self.rules.see(self.session.open())
         self.servers(True)
 
-    def tell(self, fact: e.Input) -> None:
+    def tell(self, fact: e.Input) -> list[e.Output]:
         self.rules.told(fact)
-        self.rules.see(self.session.handle(fact))
+        outputs = self.session.handle(fact)
+        self.rules.see(outputs)
+        return outputs
 
     def item(self, pick: int) -> str:
         known = [*self.rules.order, "item_nobody"]
@@ -228,8 +231,11 @@ class AnyConversation(RuleBasedStateMachine):
         call = known[pick % len(known)]
         speaking = "open" in self.rules.utterances.values()
         made = set(self.rules.responses)
-        self.tell(e.ToolFinished(call, e.ToolOutcome.OK, "{}", 0.1, changes, say))
-        assert not speaking or set(self.rules.responses) == made, "a tool's result told over the caller"
+        outputs = self.tell(e.ToolFinished(call, e.ToolOutcome.OK, "{}", 0.1, changes, say))
+        started = [output.generation for output in outputs if isinstance(output, e.StartResponse)]
+        # What the door has to say waits for the answer under way alone, and that may have waited for the tool.
+        doors = {generation.response_id for generation in started if generation.script == GREETING}
+        assert not speaking or set(self.rules.responses) - made <= doors, "a tool's result told over the caller"
 
     @rule(pick=PICK)
     def tool_says(self, pick: int) -> None:
@@ -270,7 +276,7 @@ class AnyConversation(RuleBasedStateMachine):
 
     @rule(protected=st.booleans())
     def the_door_speaks(self, protected: bool) -> None:
-        self.tell(e.Say("Good day, this is the salon.", protected))
+        self.tell(e.Say(GREETING, protected))
 
     @rule(keys=st.sampled_from(["", "4711"]))
     def types(self, keys: str) -> None:
