@@ -32,7 +32,6 @@ class GeminiDialect:
         self._exchange = Exchange(options, conversation_id, new_id)
         self._client = ClientSide(self._exchange)
         self._model = ModelSide(self._exchange)
-        self._history: list[terms.Json] = []
         self._resuming = False
 
     @property
@@ -58,13 +57,12 @@ class GeminiDialect:
         handle = exchange.handle
         self._resuming = handle is not None and handle[1].issuperset(item.id for item in start.items)
         if handle is not None and self._resuming:
-            self._history = []
             setup["sessionResumption"] = {"handle": handle[0]}
         else:
             exchange.handle = None
-            self._history = terms.history(start.items)
+            exchange.replays = bool(terms.history(start.items))
             setup["sessionResumption"] = {}
-            if self._history and not self._options.takes_typed_turns:
+            if exchange.replays and not self._options.takes_typed_turns:
                 setup["historyConfig"] = {"initialHistoryInClientContent": True}
         return [frames.send(setup=setup)]
 
@@ -110,12 +108,14 @@ class GeminiDialect:
         exchange = self._exchange
         exchange.ready = True
         steps: list[b.Step] = [b.Opened()]
-        if self._history:
+        if exchange.replays:
+            exchange.replays = False
+            history = terms.history(item for item in exchange.conversation if item.id not in exchange.appended)
             # With historyConfig the turn that it ends with is history; without, an end would ask for an answer.
             ends = not self._options.takes_typed_turns
-            steps.append(frames.send(clientContent={"turns": self._history, "turnComplete": ends}))
+            steps.append(frames.send(clientContent={"turns": history, "turnComplete": ends}))
         waiting, exchange.waiting = exchange.waiting, []
-        return [*steps, *waiting]
+        return [*steps, *waiting, *exchange.tell_typed()]
 
     def closed(self, code: int, reason: str) -> b.Ended:
         """See ``Dialect``. A handle that is not taken is not tried again."""

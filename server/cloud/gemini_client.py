@@ -81,11 +81,12 @@ class ClientSide:
         previous = conversation.insert(item, after)
         self._exchange.trim()
         events: list[b.Step] = [e.ItemAdded(item, previous), e.ItemDone(item, previous)]
-        return [*events, *(self._told(item) if previous == last else self._tell_again())]
+        return [*events, *(self._told(item) if previous == last else self._tell_again(item))]
 
     def _told(self, item: e.Item) -> list[b.Step]:
         """A new item at the end of the conversation: Gemini learns of it now, or when it is to answer."""
         exchange = self._exchange
+        exchange.appended.add(item.id)
         if item.kind is e.ItemKind.FUNCTION_CALL_OUTPUT:
             if item.call_id in exchange.cancelled:
                 return []
@@ -101,20 +102,22 @@ class ClientSide:
             exchange.untold.typed.append(Typed(item.id, *told))
         return exchange.tell_typed()
 
-    def _tell_again(self) -> list[b.Step]:
-        """The conversation is another one than Gemini has: a new session is told it."""
+    def _tell_again(self, changed: e.Item) -> list[b.Step]:
+        """The conversation is another one than Gemini has: a new session is told it, unless it is yet to be told.
+        Clients tidy up many items in a row."""
         self._exchange.handle = None
-        return [b.Reopen()]
+        return [] if self._exchange.replays and changed.role != "system" else [b.Reopen()]
 
     def _delete_item(self, command: e.DeleteItem) -> list[b.Step]:
         exchange = self._exchange
         if command.item_id not in exchange.conversation:
             return _unknown(command, "delet", command.item_id)
+        deleted = exchange.conversation[command.item_id]
         exchange.conversation.delete(command.item_id)
         kept = [typed for typed in exchange.untold.typed if typed.item_id != command.item_id]
         untold = len(kept) < len(exchange.untold.typed)
         exchange.untold.typed = kept
-        return [e.ItemDeleted(command.item_id), *([] if untold else self._tell_again())]
+        return [e.ItemDeleted(command.item_id), *([] if untold else self._tell_again(deleted))]
 
     def _truncate(self, command: e.TruncateItem) -> list[b.Step]:
         if command.item_id not in self._exchange.conversation:

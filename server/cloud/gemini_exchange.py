@@ -59,6 +59,10 @@ class Exchange:
     def reset(self, offset_ms: int) -> None:
         """A new connection stands; this much of the caller's sound went to others."""
         self.ready = False
+        self.replays = False
+        """Whether the conversation is to be told as soon as the session is set up."""
+        self.appended: set[str] = set()
+        """Ids of items that have come since the connection stands: they are told one by one."""
         self.waiting: list[b.Send] = []
         """Frames for when the session is set up."""
         self.notes: list[str] = []
@@ -95,7 +99,7 @@ class Exchange:
 
     def tell_typed(self) -> list[b.Step]:
         """Typed words that ask for no answer, where nothing would be interrupted by them."""
-        free = not (self.busy or self.caller.speaking or self.answers.active)
+        free = self.ready and not (self.busy or self.caller.speaking or self.answers.active)
         if not (self.untold.typed and free and self.options.takes_typed_turns):
             return []
         typed, self.untold.typed = self.untold.typed, []

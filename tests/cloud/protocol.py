@@ -32,6 +32,10 @@ class Order:
         """Ids of responses that are not done."""
         return self._created - self._done
 
+    def knows(self, items: Iterable[e.Item]) -> None:
+        """Items that were told before."""
+        self._added |= {item.id for item in items}
+
     def see(self, events: Iterable[object]) -> None:
         """The next events."""
         for event in events:

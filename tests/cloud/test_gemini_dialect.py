@@ -460,6 +460,24 @@ def test_what_is_deleted_or_put_in_between_makes_a_fresh_session():
     assert only(session.tell(e.DeleteItem("e3", "i1")), b.Refused).error.code == "item_delete_invalid_item_id"
 
 
+@pytest.mark.parametrize("model", [NEW, OLD])
+def test_a_conversation_that_is_tidied_up_before_it_is_told_is_told_once(model: str):
+    items = [message(f"i{n}", "user" if n % 2 else "assistant", str(n)) for n in range(1, 5)]
+    session = Session(model)
+    items.append(message("s", "system", "Note."))
+    session.order.knows(items)
+    session.see(session.dialect.open(b.Start(DEFAULT, items)))
+    for item_id in ("i1", "i4"):
+        assert kinds(session.tell(e.DeleteItem("e1", item_id))) == ["ItemDeleted"]
+    assert kinds(session.tell(e.CreateItem("e2", message("i0", "user", "0"), "root"))) == ["ItemAdded", "ItemDone"]
+    assert kinds(session.tell(e.DeleteItem("e3", "s"))) == ["ItemDeleted", "Reopen"]
+    session.types("New", "i5")
+    session.says(setupComplete={})
+    told = next(value for kind, value in session.sent if kind == "clientContent")
+    assert [part["text"] for turn in told["turns"] for part in turn["parts"]] == ["0", "2", "3"]
+    assert kinds(session.tell(e.DeleteItem("e4", "i2"))) == ["ItemDeleted", "Reopen"]
+
+
 @pytest.mark.parametrize(
     ("code", "reason", "retryable", "named"),
     [
