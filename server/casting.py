@@ -39,7 +39,12 @@ def examine(settings: Settings, resolved: catalog.ResolvedProfile, egress: Egres
             _examine_entry(wanted.name, settings, resolved)
 
     folder = _folder(settings)
-    return assemble(folder, read_agents(folder), _around(settings, egress, voices, vault, look_at), {})
+    agents = assemble(folder, read_agents(folder), _around(settings, egress, voices, vault, look_at), {})
+    for pair in settings.phone.agents.split():
+        number, _, name = pair.partition("=")
+        if name not in agents:
+            raise SettingsError(f"phone.agents: {number} is for {name!r}, which is no agent of {folder}")
+    return agents
 
 
 def load_models(

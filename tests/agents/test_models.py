@@ -180,3 +180,10 @@ def test_what_cannot_be_had_is_told_before_anything_is_loaded(tmp_path: Path, li
     with pytest.raises(SettingsError) as caught:
         examine(settings(tmp_path, weights_dir=tmp_path / "none"), RESOLVED, Egress())
     assert told in str(caught.value)
+
+
+def test_a_number_whose_agent_does_not_exist_is_told_at_the_start(tmp_path: Path) -> None:
+    write(tmp_path)
+    examine(settings(tmp_path, phone={"agents": "+4930123=booking *=router"}), RESOLVED, Egress())
+    with pytest.raises(SettingsError, match=r"phone\.agents: \* is for 'front', which is no agent of"):
+        examine(settings(tmp_path, phone={"agents": "+4930123=booking *=front"}), RESOLVED, Egress())

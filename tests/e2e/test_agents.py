@@ -22,7 +22,7 @@ from openai import AsyncOpenAI
 from models.audio import write_wav
 from tests import server_process
 from tests.agents.mcp_process import listening
-from tests.e2e.call import RATES, Caller
+from tests.e2e.call import RATES, Caller, Turn
 from tests.models.speech import silence, speak
 from tests.server_process import ROOT, Server
 
@@ -313,6 +313,22 @@ async def test_an_agent_that_is_written_while_the_server_runs_answers_the_next_c
     finally:
         (reception / "late.toml").unlink()
     assert "late" not in server.get("/v1/models")[1]
+
+
+async def test_an_agent_thinks_with_the_model_of_another_server(server: Server, reception: Path) -> None:
+    # The other server is this one: what it has behind its API is the same to whoever asks.
+    model = f'model = {{ url = "{server.base_url}/v1", name = "kammerton", context = 1024 }}'
+    tools = '[[tools]]\npython = "tools.py:get_price"\n'
+    (reception / "far.toml").write_text(f'instructions = "You are the receptionist of a hair salon."\n{model}\n{tools}')
+    try:
+        async with caller(server, "far") as connected:
+            turn = await connected.ask(speak("How much is a haircut?"))
+            while "25 euros" not in turn.text:
+                await connected.until("response.done", len(connected.events))
+                turn = Turn(connected, 0)
+            assert [name for _, name, _ in turn.calls] == ["get_price"]
+    finally:
+        (reception / "far.toml").unlink()
 
 
 async def test_a_client_names_an_mcp_server_and_its_tools_are_listed(server: Server, mcp_url: str) -> None:
