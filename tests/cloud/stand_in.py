@@ -28,6 +28,7 @@ from tests.cloud.provider import KEY
 from tests.runtime.session import Client
 
 QUICK = Patience((0.0, 0.0, 0.0))
+SERVICE = Service("openai", "wss://api.openai.com/v1", KEY, "gpt-realtime")
 
 
 class Connection:
@@ -186,6 +187,32 @@ async def providing() -> AsyncIterator[Provider]:
         yield provider
 
 
+def session_over(
+    pool: Pool,
+    door: Door,
+    config: e.SessionConfig | None = None,
+    toolbox: Toolbox | None = None,
+    *,
+    marks: bool = False,
+    service: Service = SERVICE,
+    patience: Patience = QUICK,
+) -> RemoteRunner:
+    """A session whose provider is reached over this pool."""
+    numbers = count()
+    plan = SessionPlan(
+        "sess_1",
+        config or e.SessionConfig(instructions="Be brief.", transcription=e.InputTranscription("whisper-1")),
+        TurnPolicy(),
+        cast(Engines, None),
+        door,
+        lambda prefix: f"{prefix}_own{next(numbers)}",
+        toolbox=toolbox or Toolbox(),
+        plays=True,
+        marks=marks,
+    )
+    return RemoteRunner(plan, door, "openai", OpenAIDialect(service, "conv_1"), pool, patience=patience)
+
+
 @asynccontextmanager
 async def calling(
     provider: Provider,
@@ -198,21 +225,10 @@ async def calling(
     patience: Patience = QUICK,
 ) -> AsyncIterator[Call]:
     """A call that the provider serves."""
-    numbers, door = count(), Door()
-    plan = SessionPlan(
-        "sess_1",
-        config or e.SessionConfig(instructions="Be brief.", transcription=e.InputTranscription("whisper-1")),
-        TurnPolicy(),
-        cast(Engines, None),
-        door,
-        lambda prefix: f"{prefix}_own{next(numbers)}",
-        toolbox=toolbox or Toolbox(),
-        plays=True,
-        marks=marks,
-    )
+    door = Door()
     service = Service("openai", provider.url, KEY, "gpt-realtime", max_session_s=session_s)
     pool = Pool(dialling(Egress()), spares)
-    runner = RemoteRunner(plan, door, "openai", OpenAIDialect(service, "conv_1"), pool, patience=patience)
+    runner = session_over(pool, door, config, toolbox, marks=marks, service=service, patience=patience)
     task = asyncio.create_task(runner.run())
     try:
         yield Call(runner, door, task, provider)
