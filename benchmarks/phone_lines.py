@@ -33,7 +33,7 @@ from benchmarks.summary import percentiles
 from benchmarks.tool_scoring import CallScore, ToolCall, score, word_errors
 from scripts.phone_line.caller import begun_after, quiet_after
 from scripts.phone_line.line import NO_TROUBLE, Line, Trouble
-from scripts.phone_line.measure import answer_after_ms, speech_bounds, stopped_after_ms
+from scripts.phone_line.measure import answer_after_ms, speech_bounds
 from scripts.phone_line.twilio import TwilioAccount, twilio_call
 
 _TOKEN, _PUBLIC = "the token of no account", "https://voice.example.org"
@@ -58,7 +58,9 @@ QUESTIONS = (
     ("en-gb", "What time do you open on Sunday?", ToolCall("get_opening_hours", {"day": "sunday"})),
     ("en-us", "Is there anything free on Thursday?", ToolCall("check_availability", {"day": "thursday"})),
 )
-_STORY, _STOP = ("en-us", "Tell me a story."), ("en-us", "Stop please.")
+_STORY = ("en-us", "Tell me a story.")
+_OVER = (("en-us", "Stop please."), ("en-gb", "No, on Friday please."), ("en-us", "Wait a moment please."))
+_STOPPED_S = 1.5
 _TOOLS = {
     "get_opening_hours": ("Opening hours for a day.", "day"),
     "check_availability": ("Check free appointments.", "day"),
@@ -79,12 +81,14 @@ _status = Console(stderr=True)
 
 @dataclass(slots=True)
 class Caller:
-    """What one call came to. tools: of each question. words: wrong and said. waits, stop: in ms, as heard."""
+    """What one call came to. tools: of each question. words: wrong and said. waits: in ms, as heard. stops: in ms, from
+    the first sound of what is said over an answer to the moment when the rest of that is thrown away.
+    """
 
     tools: list[CallScore] = field(default_factory=list)
     words: list[tuple[int, int]] = field(default_factory=list)
     waits: list[float | None] = field(default_factory=list)
-    stop: float | None = None
+    stops: list[float | None] = field(default_factory=list)
     underruns: int = 0
     late_ms: float = 0.0
     findings: int = 0
@@ -231,16 +235,23 @@ async def converse(house: House, call: int, questions: Sequence[tuple[str, str, 
             await quiet_after(line, end, 1.2)
             came.waits.append(answer_after_ms(line.recording.heard_from(end), 0, _PHONE))
             came.tools.append(score([tool], house.desk.take(call)))
-        end = await _say(line, spoken(*_STORY))
-        await begun_after(line, end)
-        await line.after(line.samples + _PHONE // 2)
-        over = spoken(*_STOP)
-        begins = line.say(over, _PHONE) + speech_bounds(over)[0]
-        await line.after(begins + _PHONE * 3 // 2)
-        came.stop = stopped_after_ms(line.recording.heard_from(begins), 0, _PHONE)
+        for voice, text in _OVER:
+            came.stops.append(await _speak_over(line, spoken(voice, text)))
         came.underruns, came.late_ms = line.recording.underruns, line.recording.late_ms
         came.findings = len(line.recording.findings)
     return came
+
+
+async def _speak_over(line: Line, over: NDArray[np.int16]) -> float | None:
+    """Have a story told and speak into it; when it was stopped, in ms."""
+    end = await _say(line, spoken(*_STORY))
+    await begun_after(line, end)
+    await line.after(line.samples + _PHONE // 2)
+    begins = line.say(over, _PHONE) + speech_bounds(over)[0]
+    await line.after(begins + int(_STOPPED_S * _PHONE))
+    stopped = [(at - begins) * 1000 / _PHONE for at in line.recording.cleared if at >= begins]
+    await quiet_after(line, line.samples, 1.2)
+    return stopped[0] if stopped else None
 
 
 async def _say(line: Line, speech: NDArray[np.int16]) -> int:
@@ -257,9 +268,8 @@ async def on_line(house: House, line: str, calls: int) -> list[Caller]:
         _status.print(f"{_NAMES[line]}, call {number + 1} of {calls}")
         with house.heard() as turns:
             caller = await converse(house, 0, QUESTIONS, trouble(line, number + 1))
-        said = " ".join(text for _, text, _ in QUESTIONS)
-        # The last turns are the story and what was said over it.
-        caller.words.append(word_errors(f"{said} {_STORY[1]} {_STOP[1]}", " ".join(turns)))
+        said = [text for _, text, _ in QUESTIONS] + [text for _, over in _OVER for text in (_STORY[1], over)]
+        caller.words.append(word_errors(" ".join(said), " ".join(turns)))
         callers.append(caller)
     return callers
 
@@ -286,7 +296,8 @@ def row(name: str, callers: Sequence[Caller]) -> str:
     wrong, said = (sum(pair[at] for caller in callers for pair in caller.words) for at in (0, 1))
     waits = percentiles(wait for caller in callers for wait in caller.waits)
     lost = sum(wait is None for caller in callers for wait in caller.waits)
-    stops = sorted(caller.stop for caller in callers if caller.stop is not None)
+    stops = percentiles(stop for caller in callers for stop in caller.stops)
+    went_on = sum(stop is None for caller in callers for stop in caller.stops)
     gaps = [caller.underruns for caller in callers]
     arguments, of_arguments = sum(one.arguments for one in tools), sum(one.of_arguments for one in tools)
     cells = [
@@ -297,7 +308,9 @@ def row(name: str, callers: Sequence[Caller]) -> str:
         f"{waits.p50:.0f}" if waits.p50 is not None else "-",
         f"{waits.p95:.0f}" if waits.p95 is not None else "-",
         str(lost),
-        f"{stops[len(stops) // 2]:.0f}, {stops[-1]:.0f}" if stops else "-",
+        f"{stops.p50:.0f}" if stops.p50 is not None else "-",
+        f"{stops.p95:.0f}" if stops.p95 is not None else "-",
+        str(went_on),
         f"{sum(gaps)}" + (f" in {sum(gap > 0 for gap in gaps)} calls" if sum(gaps) else ""),
         f"{max((caller.late_ms for caller in callers), default=0):.0f}",
     ]
@@ -305,7 +318,7 @@ def row(name: str, callers: Sequence[Caller]) -> str:
 
 
 _HEAD = ("line", "tool calls right", "arguments", "WER", "answer p50 ms", "p95", "unanswered",
-         "stopped after ms p50, max", "gaps", "own clock late ms")  # fmt: skip
+         "stopped p50 ms", "p95", "went on", "gaps", "own clock late ms")  # fmt: skip
 
 
 async def main(lines: Sequence[str], calls: int, many: int, turns: int, profile: str) -> None:

@@ -42,7 +42,7 @@ class PhoneSettings(Group):
     )
     max_call_s: float = Field(default=3600, ge=10, le=86_400, description="Longest call; a minute before, it is told.")
     interrupt_ms: int = Field(
-        default=128, ge=64, le=2000, description="Speech that it takes to stop an answer on the phone, in ms."
+        default=96, ge=64, le=2000, description="Speech that it takes to stop an answer on the phone, in ms."
     )
     interrupt_words: int = Field(
         default=0,

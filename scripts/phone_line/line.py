@@ -47,16 +47,21 @@ class Socket(Protocol):
 @dataclass
 class Recording:
     """Both sides of a call in samples of one clock, at ``rate``. findings: what the carrier complained about.
-    underruns: gaps inside an answer. late_ms: the most by which the carrier's own clock was behind: gaps of that length
-    are its own."""
+    underruns: gaps inside an answer. cleared: samples at which the server had what was not played thrown away. late_ms:
+    the most by which the carrier's own clock was behind: gaps of that length are its own."""
 
     rate: int
     heard: list[Pcm16] = field(default_factory=list)
     said: list[Pcm16] = field(default_factory=list)
     findings: list[str] = field(default_factory=list)
     underruns: int = 0
-    clears: int = 0
+    cleared: list[int] = field(default_factory=list)
     late_ms: float = 0.0
+
+    @property
+    def clears(self) -> int:
+        """How often the server had what was not played thrown away."""
+        return len(self.cleared)
 
     def heard_from(self, sample: int) -> Pcm16:
         """What the caller heard from there on."""
@@ -270,7 +275,7 @@ class Line:
 
     def _clear(self) -> None:
         dropped, self._fifo = self._fifo, deque()
-        self.recording.clears += 1
+        self.recording.cleared.append(self.samples)
         self._gaps.clear()
         if self.end.marks_return_after_clear:
             for entry in dropped:
