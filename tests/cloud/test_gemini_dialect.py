@@ -2,93 +2,15 @@
 
 from __future__ import annotations
 
-import base64
 import json
-from itertools import count
 from typing import Any
 
-import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from server.cloud import base as b
-from server.cloud.gemini import GeminiDialect
-from server.cloud.gemini_setup import GeminiOptions
 from server.core import events as e
 from tests.cloud import gemini_wire as service
-from tests.cloud.protocol import Order
-
-NEW, OLD = "gemini-3.8-live", "gemini-live-2.5-flash-native-audio"
-PCM = np.full(2400, 900, "<i2").tobytes()
-TOOL = e.Tool("get_opening_hours", "When it is open.", {"type": "object", "properties": {"day": {"type": "string"}}})
-DEFAULT = e.SessionConfig()
-BY_HAND = e.SessionConfig(turn_detection=None)
-
-
-class Session:
-    """A dialect, set up; what it sends is checked as the service would, its events as a client would."""
-
-    def __init__(self, model: str = NEW, config: e.SessionConfig = DEFAULT, *items: e.Item) -> None:
-        numbers = count(1)
-        options = GeminiOptions(model, "key-of-the-operator")
-        self.dialect = GeminiDialect(options, "conv_1", lambda prefix: f"{prefix}_{next(numbers)}")
-        self.order = Order()
-        self.sent: list[tuple[str, Any]] = []
-        self.open(config, *items)
-
-    def open(self, config: e.SessionConfig = DEFAULT, *items: e.Item) -> None:
-        """A new connection."""
-        self.see(self.dialect.open(b.Start(config, items)))
-        self.says(setupComplete={})
-
-    def see(self, steps: list[b.Step]) -> list[b.Step]:
-        self.sent += [service.read(step.frame) for step in steps if isinstance(step, b.Send)]
-        events = [step for step in steps if not isinstance(step, b.Send)]
-        self.order.see(events)
-        return events
-
-    def says(self, **message: Any) -> list[b.Step]:
-        """A message of the service, as a binary frame."""
-        return self.see(self.dialect.read(json.dumps(message).encode()))
-
-    def content(self, **content: Any) -> list[b.Step]:
-        """The same, a serverContent."""
-        return self.says(serverContent=content)
-
-    def speaks(self, ms: int = 40, rate: int = 24_000) -> list[b.Step]:
-        """A piece of an answer."""
-        data = base64.b64encode(np.full(rate * ms // 1000, 700, "<i2").tobytes()).decode()
-        return self.content(modelTurn={"parts": [{"inlineData": {"mimeType": f"audio/pcm;rate={rate}", "data": data}}]})
-
-    def tell(self, command: b.Command) -> list[b.Step]:
-        return self.see(self.dialect.tell(command))
-
-    def hear(self, ms: int = 1000) -> None:
-        """Sound of the caller."""
-        steps = self.dialect.hear(PCM * (ms // 100), e.AudioFormat.PCM)
-        self.sent += [service.read(step.frame) for step in steps]
-
-    def types(self, text: str, item_id: str = "typed") -> None:
-        item = e.Item(item_id, e.ItemKind.MESSAGE, role="user", content=(e.ContentPart("input_text", text),))
-        self.tell(e.CreateItem("e1", item, None))
-
-    def last(self) -> tuple[str, Any]:
-        return self.sent[-1]
-
-
-def kinds(steps: list[b.Step]) -> list[str]:
-    return [type(step).__name__ for step in steps]
-
-
-def only(steps: list[b.Step], kind: type[Any]) -> Any:
-    (found,) = [step for step in steps if isinstance(step, kind)]
-    return found
-
-
-def message(item_id: str, role: str, text: str) -> e.Item:
-    kind = "output_text" if role == "assistant" else "input_text"
-    return e.Item(item_id, e.ItemKind.MESSAGE, role=role, content=(e.ContentPart(kind, text),))
+from tests.cloud.gemini_dialect import BY_HAND, DEFAULT, NEW, OLD, PCM, TOOL, Session, kinds, message, only
 
 
 def test_a_session_is_set_up_with_what_the_client_wants():
@@ -512,102 +434,3 @@ def test_a_setup_that_is_wrong_is_not_sent_again():
 
 def test_the_service_says_when_it_leaves():
     assert Session().says(goAway={"timeLeft": "50s"}) == [b.GoingAway(50.0)]
-
-
-# --------------------------------------------------------------------------------- whatever comes
-
-_JUNK = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
-    max_leaves=6,
-)
-_SOUND = base64.b64encode(PCM[:960]).decode()
-_PART = st.sampled_from(
-    [
-        {"inlineData": {"mimeType": "audio/pcm;rate=24000", "data": _SOUND}},
-        {"inlineData": {"mimeType": "audio/pcm;rate=16000", "data": _SOUND}},
-        {"inlineData": {"mimeType": "audio/pcm;rate=7", "data": "!"}},
-        {"text": "word"},
-        {"text": "hm", "thought": True},
-    ]
-)
-_WORDS = st.fixed_dictionaries({"text": st.sampled_from(["", " yes", "no"])}, optional={"finished": st.booleans()})
-_CONTENT = st.fixed_dictionaries(
-    {},
-    optional={
-        "modelTurn": st.fixed_dictionaries({"parts": st.lists(_PART, max_size=2)}) | _JUNK,
-        "inputTranscription": _WORDS | _JUNK,
-        "outputTranscription": _WORDS | _JUNK,
-        "generationComplete": st.booleans(),
-        "interrupted": st.booleans(),
-        "turnComplete": st.booleans(),
-    },
-)
-_IDS = st.sampled_from(["f1", "f2", "f3", ""])
-_CALL = st.fixed_dictionaries({"name": st.sampled_from(["a", ""])}, optional={"id": _IDS | _JUNK, "args": _JUNK})
-_ACTIVITY = st.sampled_from(["ACTIVITY_START", "ACTIVITY_END", "?"])
-_MESSAGE = st.fixed_dictionaries(
-    {},
-    optional={
-        "serverContent": _CONTENT,
-        "toolCall": st.fixed_dictionaries({"functionCalls": st.lists(_CALL, max_size=2)}) | _JUNK,
-        "toolCallCancellation": st.fixed_dictionaries({"ids": st.lists(_IDS, max_size=2)}) | _JUNK,
-        "voiceActivity": st.fixed_dictionaries({"voiceActivityType": _ACTIVITY, "audioOffset": st.just("0.1s")}),
-        "usageMetadata": _JUNK,
-        "goAway": _JUNK,
-        "sessionResumptionUpdate": _JUNK,
-    },
-)
-_FRAME = st.one_of(
-    _MESSAGE.map(lambda value: json.dumps(value).encode()),
-    _JUNK.map(json.dumps),
-    st.binary(max_size=20),
-    st.text(max_size=20),
-)
-
-
-def _commands() -> st.SearchStrategy[b.Command]:
-    ids = st.sampled_from(["i1", "i2", "i3"])
-    typed = ids.map(lambda item_id: message(item_id, "user", "Hello"))
-    output = _IDS.map(lambda call: e.Item(f"o{call}", e.ItemKind.FUNCTION_CALL_OUTPUT, call_id=call, output="{}"))
-    return st.one_of(
-        (typed | output).map(lambda item: e.CreateItem("e", item, None)),
-        ids.map(lambda item_id: e.DeleteItem("e", item_id)),
-        ids.map(lambda item_id: e.TruncateItem("e", item_id, 0, 10)),
-        st.builds(e.CommitAudio, st.just("e"), st.just(0)),
-        st.builds(e.ClearAudio, st.just("e"), st.just(0)),
-        st.just(e.CreateResponse("e")),
-        st.just(e.CreateResponse("e", e.ResponseOverrides(instructions="Greet."))),
-        st.just(e.CancelResponse("e")),
-        st.just(e.Say("Good day.")),
-    )
-
-
-def _carried_out(session: Session, action: object) -> None:
-    match action:
-        case int():
-            session.hear(action)
-        case str() | bytes():
-            session.see(session.dialect.read(action))
-        case _:
-            session.tell(action)  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize("model", [NEW, OLD])
-@pytest.mark.parametrize("by_hand", [False, True])
-@settings(max_examples=60, deadline=None)
-@given(actions=st.lists(st.one_of(_FRAME, _FRAME, _commands(), st.sampled_from([100, 300])), max_size=30))
-def test_whatever_comes_the_events_keep_their_order(model: str, by_hand: bool, actions: list[object]):
-    session = Session(model, BY_HAND if by_hand else e.SessionConfig())
-    for action in actions:
-        _carried_out(session, action)
-    for _ in range(2):
-        session.content(turnComplete=True)
-    assert not session.order.open
-
-
-@pytest.mark.parametrize(
-    "frame", ['{"serverContent": {"modelTurn": 3}}', '{"toolCall": null}', "[]", "nonsense", '{"a":']
-)
-def test_what_is_not_understood_is_passed_over(frame: str):
-    assert Session().dialect.read(frame) == []
