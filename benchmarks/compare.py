@@ -30,9 +30,10 @@ _OURS = "kammerton"
 _status = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
 _NOTES = {
     "pipecat": "Pipecat's own settings. A turn ends when Silero has heard 0.2 s of silence and smart-turn takes it for "
-    "complete, else after 3 s: the hold given is the shortest.",
+    "complete, else after 3 s: the hold given is the shortest, and a finished question that smart-turn takes for an "
+    "unfinished one is answered late, with one caller as with many.",
     "pipecat-tuned": "Tuned by hand: a fixed silence as long as the other server's, transcribed before it is over; one "
-    "Whisper for all calls, with a window of 10 s; sound in pieces of 20 ms.",
+    "Whisper for all calls, with a window of 10 s.",
 }
 _SAME = (
     "Same weights and chat model as the other server; CPU and memory include the Kammerton process with the chat "

@@ -3,7 +3,7 @@
 Two variants. ``default``: every setting is Pipecat's own (a turn ends when Silero has heard 0.2 s of silence and
 smart-turn takes the turn for complete, else after 3 s). ``tuned``: a turn ends after a fixed silence, the hold that the
 measured server has, too: 0.2 s by VAD, during the rest of it the transcriber works already; weights are shared between
-calls, Whisper's window is cut from 30 s to 10 s, and audio goes out in pieces of 20 ms.
+calls, and Whisper's window is cut from 30 s to 10 s.
 
 In both, Whisper is told not to write timestamps, which the bundled weights were never taught.
 """
@@ -96,7 +96,6 @@ class Bot:
             audio_in_enabled=True,
             audio_out_enabled=True,
             serializer=dialect,
-            **({"audio_out_10ms_chunks": 2} if tuned else {}),
         )
         transport = FastAPIWebsocketTransport(socket, params)
         events = Events(socket, dialect)
