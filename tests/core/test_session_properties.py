@@ -50,6 +50,7 @@ class AnyConversation(RuleBasedStateMachine):
         )
         self.rules = Rules()
         self.position = 0
+        self.names: dict[str, str] = {}
         self.rules.see(self.session.open())
         self.servers(True)
 
@@ -206,7 +207,9 @@ class AnyConversation(RuleBasedStateMachine):
     )
     def calls_a_tool(self, pick: int, call: int, name: str, done: bool) -> None:
         response = self.response(pick)
-        self.tell(e.ResponseToolCall(response, f"call_{response}_{call}", name, "{}", done))
+        call_id = f"call_{response}_{call}"
+        # A call that comes in pieces keeps its name.
+        self.tell(e.ResponseToolCall(response, call_id, self.names.setdefault(call_id, name), "{}", done))
 
     @rule(wanted=st.booleans())
     def servers(self, wanted: bool) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import signal
 
 import pytest
@@ -39,7 +40,10 @@ async def test_the_stages_of_a_turn_are_in_the_metrics(server: Server):
     before = [count(stage) for stage in stages]
     async with server.caller() as caller:
         turn = await caller.ask(speak("Are you a real person?"))
-        assert 'kammerton_sessions_active{door="realtime"} 1.0' in server.get("/metrics")[1]
+        # One that has just ended may be counted still.
+        active = re.search(r'kammerton_sessions_active{door="realtime"} (\d)', server.get("/metrics")[1])
+        assert active is not None
+        assert int(active[1]) >= 1
     assert [count(stage) for stage in stages] == [number + 1 for number in before]
     timings = turn.done.kammerton["timings_ms"]
     assert timings["prepared"] is True
