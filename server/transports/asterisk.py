@@ -39,9 +39,7 @@ class WebSocketChannelCodec:
     def decode(self, frame: carrier.Frame) -> LineEvent | None:
         """See ``CarrierCodec``."""
         if isinstance(frame, bytes):
-            if self._line is None or len(frame) % self._line.width:
-                raise carrier.RefusedMessage("sound that is not whole samples, or before MEDIA_START")
-            return LineAudio(frame)
+            return carrier.sound(frame, self._line, "MEDIA_START")
         if not frame.startswith("{"):
             raise carrier.RefusedCall("control messages in plain text; have them in JSON with Dial option f(json)")
         message = carrier.parse(frame)

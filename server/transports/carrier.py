@@ -271,6 +271,14 @@ def payload(media: Mapping[str, Any], width: int) -> bytes:
     return samples
 
 
+def sound(frame: bytes, line: LineFormat | None, start: str) -> LineAudio:
+    """A binary frame of plain samples. line: as it was agreed on, None before that. start: the message that does so,
+    for the reason. Raises RefusedMessage."""
+    if line is None or len(frame) % line.width:
+        raise RefusedMessage(f"sound that is not whole samples, or before {start}")
+    return LineAudio(frame)
+
+
 def key(message: Mapping[str, Any], name: str = "digit") -> LineKey:
     """A key of the phone. Raises RefusedMessage."""
     value = message.get(name)

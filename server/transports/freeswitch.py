@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 
 from server.transports import carrier
-from server.transports.carrier import LineAudio, LineEvent, LineFormat, LineStarted
+from server.transports.carrier import LineEvent, LineFormat, LineStarted
 
 
 class AudioForkCodec:
@@ -30,9 +30,7 @@ class AudioForkCodec:
     def decode(self, frame: carrier.Frame) -> LineEvent | None:
         """See ``CarrierCodec``."""
         if isinstance(frame, bytes):
-            if self._line is None or len(frame) % self._line.width:
-                raise carrier.RefusedMessage("sound that is not whole samples, or before the dialplan's words")
-            return LineAudio(frame)
+            return carrier.sound(frame, self._line, "the dialplan's words")
         message = carrier.parse(frame)
         if self._line is None:
             self._line = LineFormat("l16", carrier.number(message, "rate"))

@@ -9,7 +9,7 @@ import secrets
 from typing import Any
 
 from server.transports import carrier
-from server.transports.carrier import LineAudio, LineEvent, LineFormat, LineMark, LineStarted
+from server.transports.carrier import LineEvent, LineFormat, LineMark, LineStarted
 from server.transports.phone_routes import Offer
 
 _CONTENT_TYPE = "audio/l16;rate={rate}"
@@ -32,9 +32,7 @@ class VonageCodec:
     def decode(self, frame: carrier.Frame) -> LineEvent | None:
         """See ``CarrierCodec``."""
         if isinstance(frame, bytes):
-            if self._line is None or len(frame) % self._line.width:
-                raise carrier.RefusedMessage("sound that is not whole samples, or before 'websocket:connected'")
-            return LineAudio(frame)
+            return carrier.sound(frame, self._line, "'websocket:connected'")
         message = carrier.parse(frame)
         match message.get("event"):
             case "websocket:connected":
