@@ -21,11 +21,11 @@ environment_stands() {
 }
 
 # make_environment NAME REQUIREMENT [MORE ...]: .venv holds the REQUIREMENT ("." with or without extras), and MORE. NAME
-# names its stamp, which says for which pyproject.toml that was done: a second start installs nothing.
+# names its stamp, which says for which pyproject.toml and constraints.txt that was done: a second start installs nothing.
 make_environment() {
     local name=$1 requirement=$2 stamp="$venv/.installed-$1" state python
     shift 2
-    state=$(cksum <"$root/pyproject.toml")
+    state=$(cat "$root/pyproject.toml" "$root/constraints.txt" | cksum)
     if environment_stands && [ "$(cat "$stamp" 2>/dev/null)" = "$state" ]; then
         return
     fi
@@ -37,11 +37,12 @@ make_environment() {
     echo "Installing Kammerton ($name) into .venv; this is done once and takes a minute or two ..." >&2
     if command -v uv >/dev/null; then
         environment_stands || uv venv --quiet --seed --clear --python "${python:->=3.11}" "$venv" || return
-        (cd "$root" && uv pip install --quiet --python "$venv/bin/python" --editable "$requirement" "$@") || return
+        (cd "$root" && uv pip install --quiet --python "$venv/bin/python" --constraint constraints.txt \
+            --editable "$requirement" "$@") || return
     else
         environment_stands || "$python" -m venv --clear "$venv" || return
         (cd "$root" && "$venv/bin/python" -m pip install --quiet --disable-pip-version-check \
-            --editable "$requirement" "$@") || return
+            --constraint constraints.txt --editable "$requirement" "$@") || return
     fi
     echo "$root" >"$venv/.made-for"
     echo "$state" >"$stamp"

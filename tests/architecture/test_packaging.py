@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
 
 from models.offline import SWITCHES
 from scripts import third_party
@@ -110,6 +111,21 @@ def test_no_dependency_is_unbounded() -> None:
     assert loose == []
 
 
+def test_every_dependency_is_held_at_a_release_that_is_allowed() -> None:
+    """Mended by: scripts/lock --keep"""
+    held: dict[str, set[str]] = {}
+    for line in (ROOT / "constraints.txt").read_text().splitlines():
+        if match := re.match(r"([a-z0-9.-]+)==([^ ]+)", line):
+            held.setdefault(match[1], set()).add(match[2])
+    extras = PROJECT["optional-dependencies"]
+    names = ["audio", "cuda", "dev", "train", "twilio", "vonage"]
+    wanted = [Requirement(need) for need in [*PROJECT["dependencies"], *(n for name in names for n in extras[name])]]
+    for need in wanted:
+        if need.name not in ("kammerton", "torch"):
+            assert held.get(need.name), need.name
+            assert all(need.specifier.contains(release) for release in held[need.name]), need.name
+
+
 def test_licences_of_all_dependencies_are_allowed() -> None:
     assert {package.name: third_party.refused(package) for package in third_party.packages()} == {
         package.name: [] for package in third_party.packages()
@@ -135,7 +151,7 @@ def test_every_setting_is_documented_with_its_default() -> None:
 
 
 @pytest.mark.parametrize(
-    "script", ["scripts/serve", "scripts/test", "scripts/check", "scripts/environment.sh", ".ci/run"]
+    "script", ["scripts/serve", "scripts/test", "scripts/check", "scripts/lock", "scripts/environment.sh", ".ci/run"]
 )
 def test_scripts_are_valid_shell(script: str) -> None:
     path = ROOT / script
