@@ -161,9 +161,11 @@ class Metrics:
             self._interruptions.labels(_CAUSES[response.reason]).inc()
 
         if response.usage is not None:
-            # The model reads all as text: what was spoken has become a transcript.
-            self._prompts.labels("cache").inc(response.usage.cached)
-            self._prompts.labels("read").inc(response.usage.input_text - response.usage.cached)
+            # A model here reads all as text, a hosted one speech as well; both count what was cached of either.
+            prompt = response.usage.input_text + response.usage.input_audio
+            cached = min(prompt, response.usage.cached)
+            self._prompts.labels("cache").inc(cached)
+            self._prompts.labels("read").inc(prompt - cached)
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(name, text, labels, namespace="kammerton", registry=self.registry)

@@ -101,6 +101,15 @@ def test_the_hit_rate_of_the_prefix_cache_can_be_told() -> None:
     assert page["kammerton_prompt_tokens_total", (("source", "read"),)] == 440
 
 
+def test_a_hosted_models_cached_speech_is_counted_as_part_of_the_prompt() -> None:
+    metrics = Metrics("1.2.3")
+    for usage in (TokenUsage(input_text=50, input_audio=450, cached=448), TokenUsage(input_text=10, cached=12)):
+        metrics("sess_1", None, [ResponseDone(replace(done(ResponseStatus.COMPLETED).response, usage=usage))])
+    page = samples(metrics)
+    assert page["kammerton_prompt_tokens_total", (("source", "cache"),)] == 458
+    assert page["kammerton_prompt_tokens_total", (("source", "read"),)] == 52
+
+
 async def test_the_tasks_of_the_event_loop_are_counted() -> None:
     metrics = Metrics("1.2.3")
     before = samples(metrics)["kammerton_tasks", ()]
