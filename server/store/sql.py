@@ -67,15 +67,17 @@ def connect(url: str, clock: Callable[[], float] = time.time) -> SqlStore:
     """
     try:
         parsed = sa.make_url(url)
-    except ArgumentError:
-        raise StoreError(f"{url!r} is no address of a database") from None
+    except (ArgumentError, ValueError):
+        # It may hold a password, and where that ends cannot be told: that is what is wrong with it.
+        raise StoreError("the store's address is no address of a database: sqlite:///FILE, postgresql://...") from None
     driver = _DRIVERS.get(parsed.drivername)
     if driver is None:
         known = " or ".join(f"{name}://" for name in _DRIVERS)
         raise StoreError(f"the store's address must begin with {known}, not {parsed.drivername}://")
     if parsed.drivername == "sqlite":
         parsed = parsed.set(database=str(_own_file(parsed.database)))
-    engine = create_async_engine(parsed.set(drivername=driver), pool_pre_ping=True)
+    # What is written are callers' words: no error of the database may quote them.
+    engine = create_async_engine(parsed.set(drivername=driver), pool_pre_ping=True, hide_parameters=True)
     if parsed.drivername == "sqlite":
         sa.event.listen(engine.sync_engine, "connect", _set_pragmas)
     return SqlStore(engine, clock)

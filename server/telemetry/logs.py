@@ -30,6 +30,7 @@ from server.core.events import (
 from server.settings import LogSettings
 
 PERSONAL = "pii."
+_OWN_LOGGERS = ("kammerton", "server", "models")
 _OWN = frozenset(vars(logging.LogRecord("", 0, "", 0, "", (), None))) | {
     "message",
     "asctime",
@@ -46,10 +47,14 @@ def configure(settings: LogSettings, stream: TextIO | None = None) -> None:
     target.setFormatter((_JsonLines if settings.format == "json" else _Console)(personal=settings.pii))
     root = logging.getLogger()
     root.handlers[:] = [target]
-    root.setLevel(settings.level.upper())
-    # Libraries that tell of every request and every peer's address at this level.
+    wanted = logging.getLevelNamesMapping()[settings.level.upper()]
+    # Libraries tell at the level of debug what passes through them: a database's driver each row, with callers' words.
+    root.setLevel(max(wanted, logging.INFO))
+    for own in _OWN_LOGGERS:
+        logging.getLogger(own).setLevel(wanted)
+    # Libraries that tell of every request and every peer's address at the level of info.
     for chatty in ("httpx2", "httpcore2", "uvicorn"):
-        logging.getLogger(chatty).setLevel(max(root.level, logging.WARNING))
+        logging.getLogger(chatty).setLevel(max(wanted, logging.WARNING))
 
 
 def log_events(session_id: str, input: Input | None, outputs: Sequence[Output]) -> None:

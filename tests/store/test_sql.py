@@ -8,6 +8,7 @@ import signal
 import stat
 import subprocess
 import sys
+import traceback
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -192,11 +193,22 @@ async def _opened(url: str) -> None:
     [
         ("mysql://localhost/x", "sqlite:// or postgresql://, not mysql://"),
         ("store.db", "no address of a database"),
+        ("postgresql://user:pass:word@db:port/x", "no address of a database"),
         ("sqlite://", "must name a file"),
         ("sqlite:////proc/none/store.db", "cannot write the store's file"),
         ("postgresql://nobody@/x?host=/nonexistent", "store"),
     ],
 )
 async def test_an_address_that_cannot_be_used_is_told(url: str, told: str) -> None:
-    with pytest.raises(StoreError, match=told):
+    with pytest.raises(StoreError, match=told) as error:
         await _opened(url)
+    assert "word" not in str(error.value)
+
+
+async def test_an_error_of_the_database_quotes_nothing_of_what_was_written(tmp_path: Path) -> None:
+    said = "".join(("Mr ", "Smith"))
+    never_opened = connect(f"sqlite:///{tmp_path}/store.db")
+    with pytest.raises(StoreError, match="no such table") as error:
+        await never_opened.state("sess_1", "").set("name", said)
+    await never_opened.close()
+    assert said not in "".join(traceback.format_exception(error.value))

@@ -6,6 +6,7 @@ import io
 import json
 import logging
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -31,6 +32,7 @@ from server.core.events import (
     TranscriptionCompleted,
 )
 from server.settings import LogSettings
+from server.store.sql import connect
 from server.telemetry.logs import Allowance, configure, log_events
 
 
@@ -38,8 +40,12 @@ from server.telemetry.logs import Allowance, configure, log_events
 def _restored_root() -> Iterator[None]:
     root = logging.getLogger()
     before = root.handlers[:], root.level
+    named = [logging.getLogger(name) for name in ("kammerton", "server", "models", "httpx2", "httpcore2", "uvicorn")]
+    levels = [one.level for one in named]
     yield
     root.handlers[:], root.level = before
+    for one, level in zip(named, levels, strict=True):
+        one.setLevel(level)
 
 
 def logged(settings: LogSettings, *steps: Any) -> list[str]:
@@ -112,6 +118,18 @@ def test_peers_addresses_stay_out_of_the_log() -> None:
 
     [line] = logged(LogSettings(), accept)
     assert "no more sockets" in line
+
+
+async def test_no_library_writes_down_what_a_caller_said_even_at_the_level_of_debug(tmp_path: Path) -> None:
+    stream = io.StringIO()
+    configure(LogSettings(level="debug"), stream)
+    store = connect(f"sqlite:///{tmp_path}/store.db")
+    await store.open()
+    await store.state("sess_1", "").set("name", "Mr Smith")
+    await store.close()
+    logging.getLogger("server.cloud.link").debug("this server's own lines are there")
+    assert "Smith" not in stream.getvalue()
+    assert "own lines are there" in stream.getvalue()
 
 
 def test_an_exception_is_part_of_its_json_line() -> None:
