@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from server.errors import SettingsError
+from server.errors import AuditError, SettingsError
 from server.settings import load
 
 audit_app = typer.Typer(help="The audit log.", no_args_is_help=True)
@@ -18,13 +18,22 @@ Moment = Annotated[str, typer.Option(metavar="TIME", help="As 2026-11-21 or 2026
 
 
 @audit_app.command()
-def verify(file: FileArgument = None) -> None:
-    """Look at every row, and name the first that is not as it was written."""
+def verify(
+    file: FileArgument = None,
+    holds: Annotated[
+        str, typer.Option(metavar="HASH", help="A newest hash of before, kept elsewhere: its row must still be there.")
+    ] = "",
+) -> None:
+    """Look at every row, and name the first that is not as it was written. Rows cut off at the end are found with
+    --holds only."""
     from server.policy.audit import rows
 
-    count, newest = 0, ""
+    count, newest, found = 0, "", not holds
     for row in rows(_log(file)):
         count, newest = row.seq, row.hash
+        found = found or row.hash == holds.lower()
+    if not found:
+        raise AuditError(f"{_log(file)} holds no row with the hash {holds}: rows were cut off, or all are new")
     typer.echo(f"{count} rows, each as it was written. Newest hash: {newest or 'none'}")
 
 

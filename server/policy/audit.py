@@ -15,6 +15,7 @@ import fcntl
 import hashlib
 import os
 import stat
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ _START = "0" * 64
 """The first row's ``previous``."""
 _NAMES = ("action", "at", "fields", "hash", "object", "previous", "seq")
 _MAX_ROW = 64 * 1024
+_CLOSED = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,9 @@ class Audit:
         """Raises AuditError when the file cannot be written, is in use, or does not verify."""
         self.path = path.expanduser()
         self._now = now
-        self._writing = asyncio.Lock()
+        self._turns = asyncio.Lock()
+        # Guards the file and the chain's state: whoever waits for a row may be cancelled while a thread writes it.
+        self._writing = threading.Lock()
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
@@ -78,15 +82,34 @@ class Audit:
 
         Raises AuditError when it cannot be written: then it must not be done.
         """
-        async with self._writing:
+        async with self._turns:
             # A task may be cancelled while the thread writes: the chain's state must follow the file all the same.
             await asyncio.shield(asyncio.to_thread(self._append, action, object_id, fields))
 
     def close(self) -> None:
-        """Let another server write."""
-        os.close(self._file)
+        """Let another server write. A row that is being written is written to its end."""
+        with self._writing:
+            if self._file != _CLOSED:
+                os.close(self._file)
+                self._file = _CLOSED
 
     def _append(self, action: str, object_id: str, fields: dict[str, Any]) -> None:
+        with self._writing:
+            self._check_in_place()
+            self._write(action, object_id, fields)
+
+    def _check_in_place(self) -> None:
+        """A row in a file that was moved or deleted is one that nobody finds."""
+        if self._file == _CLOSED:
+            raise AuditError(f"{self.path} is closed")
+        try:
+            in_place = os.path.samestat(os.fstat(self._file), self.path.stat())
+        except OSError:
+            in_place = False
+        if not in_place:
+            raise AuditError(f"{self.path} was moved, deleted or replaced; start the server again to go on")
+
+    def _write(self, action: str, object_id: str, fields: dict[str, Any]) -> None:
         at = self._now().astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         row: dict[str, Any] = {"seq": self._seq + 1, "at": at, "action": action, "object": object_id, "fields": fields}
         row["previous"] = self._hash

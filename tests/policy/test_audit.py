@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
 import sys
+import threading
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -105,6 +107,55 @@ async def test_rows_of_many_tasks_do_not_mix(tmp_path: Path) -> None:
     assert {row.object for row in rows(tmp_path / "log")} == {str(number) for number in range(50)}
 
 
+async def test_a_caller_who_hangs_up_while_a_row_is_written_does_not_fork_the_chain(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = Audit(tmp_path / "log")
+    syncing, go_on, sync = threading.Event(), threading.Event(), os.fsync
+
+    def slow(file: int) -> None:
+        syncing.set()
+        go_on.wait(20)
+        sync(file)
+
+    monkeypatch.setattr(os, "fsync", slow)
+    first = asyncio.create_task(log.record("cloud.session", "a"))
+    await asyncio.to_thread(syncing.wait, 20)
+    first.cancel()
+    await asyncio.gather(first, return_exceptions=True)
+    second = asyncio.create_task(log.record("cloud.session", "b"))
+    # The second row's thread has its chance to begin while the first one's is still at work.
+    await asyncio.wait([second], timeout=0.05)
+    go_on.set()
+    await second
+    log.close()
+    assert [row.object for row in rows(tmp_path / "log")] == ["a", "b"]
+
+
+@pytest.mark.parametrize("what", ["deleted", "moved", "replaced"])
+async def test_a_log_that_is_taken_away_under_the_server_takes_no_more_rows(tmp_path: Path, what: str) -> None:
+    path = tmp_path / "log"
+    log = Audit(path)
+    await log.record("cloud.session", "a")
+    if what == "deleted":
+        path.unlink()
+    else:
+        path.rename(tmp_path / "log.1")
+    if what == "replaced":
+        path.touch()
+    with pytest.raises(AuditError, match="moved, deleted or replaced"):
+        await log.record("cloud.session", "b")
+    log.close()
+
+
+async def test_a_closed_log_takes_no_rows(tmp_path: Path) -> None:
+    log = Audit(tmp_path / "log")
+    log.close()
+    log.close()
+    with pytest.raises(AuditError, match="is closed"):
+        await log.record("cloud.session", "a")
+
+
 _FULL_DISK = """
 import asyncio, resource, sys
 from pathlib import Path
@@ -157,3 +208,15 @@ def test_the_command_verifies_shows_and_names_the_first_bad_row(tmp_path: Path) 
     wrong = audit("show", str(path), "--since", "soon")
     assert wrong.returncode == 2
     assert "--since" in wrong.stderr
+
+
+def test_rows_cut_off_at_the_end_are_found_by_a_hash_kept_elsewhere(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    content = written(path)
+    kept = list(rows(path))[-1].hash
+    assert audit("verify", str(path), "--holds", kept).returncode == 0
+    path.write_bytes(content[: content[:-1].rindex(b"\n") + 1])
+    assert audit("verify", str(path)).returncode == 0
+    cut = audit("verify", str(path), "--holds", kept)
+    assert cut.returncode == 2
+    assert kept in cut.stderr
