@@ -18,6 +18,7 @@ import uvicorn
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.params import Depends
+from starlette.exceptions import HTTPException
 
 from models import catalog
 from models.base import ChatMessage, ChatModel, ChatRequest, Priority, VoiceError
@@ -47,6 +48,7 @@ from server.transports import audio, chat, client_secrets, openai_realtime, stat
 from server.transports.auth import Gate
 from server.transports.base import DoorSettings
 from server.transports.bounded_websocket import bounded
+from server.transports.rest import not_served
 from server.transports.status import ModelEntry
 
 if TYPE_CHECKING:
@@ -193,6 +195,7 @@ def build(
         return waiting_for.get("agents") or health.missing
 
     app = FastAPI(title="Kammerton", version=version, lifespan=lifespan, docs_url=None, redoc_url=None)
+    app.add_exception_handler(HTTPException, not_served)
     door = DoorSettings(
         config=SessionConfig(
             instructions=settings.agent.instructions,

@@ -97,7 +97,7 @@ class Gate:
         host = connection.headers.get("host", "")
         # Any site can let its own name point here and then counts as the same origin (DNS rebinding). A key would
         # stop it; without keys only addresses count, which nobody can redirect.
-        if host and urlsplit(origin).netloc == host and (not self._access.open or _is_address(host)):
+        if host and _host_of(origin) == host and (not self._access.open or _is_address(host)):
             return
         self._refused("origin")
         raise AccessError("origin", "Pages of this origin are not allowed; auth.allowed_origins lists those that are.")
@@ -126,6 +126,14 @@ def caller_scope(connection: HTTPConnection, caller: str) -> str:
         return ""
     key = key_of(connection.headers.get, connection.scope.get("subprotocols", [])) or ""
     return hashlib.sha256(f"{key}\0{caller}".encode(errors="surrogatepass")).hexdigest()
+
+
+def _host_of(origin: str) -> str:
+    """``host[:port]``; "" for what is no URL."""
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return ""
 
 
 def _is_address(host: str) -> bool:

@@ -64,6 +64,8 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
                 await session(scope, receive, send)
             finally:
                 self._answer_goodbye()
+            # A client that was told why it may not come in has had its answer: the base class would log a fault.
+            self.handshake_complete = self.handshake_complete or self.close_sent
 
         self.app = then_goodbye
         await super().run_asgi()

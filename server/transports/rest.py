@@ -104,6 +104,17 @@ def error_object(error: Exception) -> dict[str, Any]:
     return {"error": {"message": message, "type": kind, "param": param, "code": code}}
 
 
+async def not_served(request: Request, error: Exception) -> Response:
+    """For what no route answers (404, 405): the API's error object, with the routes of the API that there are."""
+    assert isinstance(error, HTTPException)
+    asked = f"{request.method} {request.scope['path']}"
+    described = request.app.openapi()["paths"]
+    served = sorted(f"{method.upper()} {path}" for path, methods in described.items() for method in methods)
+    message = f"This server has no {asked}. It has {', '.join(served)}."
+    body = {"message": message, "type": "invalid_request_error", "param": None, "code": "unknown_url"}
+    return Response(orjson.dumps({"error": body}), error.status_code, error.headers, "application/json")
+
+
 class Places:
     """How many requests of a kind are served at once."""
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from fastapi import Request
+from python_multipart.multipart import parse_options_header
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 
@@ -23,6 +24,8 @@ from server.transports.wire_fields import Fields, listed
 MAX_FILE = 25 * 2**20
 _MAX_FORM = MAX_FILE + 2**20
 """Room for the other fields, and for the form's own marks."""
+_CHARSETS = (b"utf-8", b"us-ascii", b"iso-8859-1")
+"""Of a form's fields. Of the others that Python knows, some fail in ways of their own, or give what is no Unicode."""
 _MAX_PROMPT = 4096
 _FORMATS = ("json", "text", "srt", "vtt", "verbose_json")
 _FLAGS = {"true": True, "1": True, "false": False, "0": False}
@@ -76,8 +79,7 @@ class Recording:
 async def read_upload(request: Request, languages: Sequence[str]) -> TranscriptionWish:
     """The form of a transcription request; the file must be closed by the caller. languages: that the transcriber
     knows. Raises ClientError."""
-    if not request.headers.get("content-type", "").startswith("multipart/form-data"):
-        raise ClientError("invalid_multipart", "The body must be multipart/form-data, with the recording as 'file'.")
+    _check_form_type(request.headers.get("content-type", ""))
     try:
         form = await bounded(request, _MAX_FORM).form(max_files=1)
     except HTTPException as error:
@@ -95,6 +97,15 @@ async def read_upload(request: Request, languages: Sequence[str]) -> Transcripti
     except ClientError:
         await form.close()
         raise
+
+
+def _check_form_type(content_type: str) -> None:
+    media_type, options = parse_options_header(content_type)
+    if media_type != b"multipart/form-data":
+        raise ClientError("invalid_multipart", "The body must be multipart/form-data, with the recording as 'file'.")
+    if options.get(b"charset", _CHARSETS[0]).lower() not in _CHARSETS:
+        known = listed([name.decode() for name in _CHARSETS])
+        raise ClientError("invalid_multipart", f"The charset of the form's fields must be one of {known}.")
 
 
 def _read_form(

@@ -9,7 +9,7 @@ import signal
 
 import pytest
 import websockets
-from openai import AsyncOpenAI
+from openai import APIStatusError, AsyncOpenAI, NotFoundError
 
 from tests.e2e.conftest import Server, start, stop
 from tests.models.speech import speak
@@ -21,6 +21,18 @@ def test_the_pages_beside_the_socket(server: Server):
     status, body = server.get("/v1/models/nobody")
     assert status == 404
     assert "kammerton" in json.loads(body)["error"]["message"]
+
+
+async def test_what_is_not_served_is_told_with_what_is(server: Server):
+    async with AsyncOpenAI(base_url=f"{server.base_url}/v1", api_key="sk-test", max_retries=0) as client:
+        with pytest.raises(NotFoundError) as refused:
+            await client.embeddings.create(model="any", input="hello")
+        assert refused.value.code == "unknown_url"
+        assert "This server has no POST /v1/embeddings." in refused.value.message
+        assert "POST /v1/chat/completions" in refused.value.message
+        with pytest.raises(APIStatusError, match=r"no DELETE /v1/models/kammerton") as not_allowed:
+            await client.models.delete("kammerton")
+        assert (not_allowed.value.status_code, not_allowed.value.response.headers["allow"]) == (405, "GET")
 
 
 async def test_the_sdk_lists_the_models(server: Server):

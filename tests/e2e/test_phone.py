@@ -247,6 +247,7 @@ async def test_a_stream_without_the_right_signature_starts_nothing(switchboard: 
             await websockets.connect(url, additional_headers=headers, proxy=None)
         assert refused.value.response.status_code == 403
     assert 'kammerton_sessions_active{door="twilio"} 1.0' not in switchboard.get("/metrics")[1]
+    assert [entry for entry in map(json.loads, list(switchboard.log)) if entry["level"] == "error"] == []
 
 
 async def test_hostile_streams_are_refused_with_a_reason_while_another_call_goes_on(

@@ -105,6 +105,8 @@ def test_the_servers_own_page_is_let_in(origin: str, host: str, open: bool) -> N
         ("null", ""),
         ("file://", ""),
         ("", "127.0.0.1:8080"),
+        ("http://[", "127.0.0.1:8080"),
+        ("http://[::1", "[::1"),
     ],
 )
 def test_pages_of_other_origins_are_not(origin: str, host: str, open: bool) -> None:

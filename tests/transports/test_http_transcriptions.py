@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import httpx2
 import numpy as np
 import openai
 import pytest
@@ -275,6 +276,25 @@ async def test_a_body_that_is_not_such_a_form(door: APIRouter):
             error = answer.json()["error"]
             assert (answer.status_code, error["code"], error["param"]) == (400, code, param)
             assert hint in error["message"]
+
+
+@pytest.mark.parametrize("charset", ["unicode_escape", "raw_unicode_escape", "undefined", "punycode"])
+async def test_the_fields_of_a_form_are_in_a_charset_of_forms(door: APIRouter, ear: ScriptedEar, charset: str):
+    """Each of these is a codec of Python's that fails, or decodes to what cannot be repeated in an answer."""
+    body = b'--x\r\nContent-Disposition: form-data; name="response_format"\r\n\r\n\\ud800.\r\n--x--\r\n'
+    async with direct(door) as client:
+        headers = {"content-type": f"multipart/form-data; boundary=x; charset={charset}"}
+        answer = await client.post("/v1/audio/transcriptions", content=body, headers=headers)
+    assert answer.status_code == 400
+    assert "charset of the form's fields must be one of 'utf-8'" in answer.json()["error"]["message"]
+
+
+async def test_the_type_of_a_form_is_understood_however_it_is_written(door: APIRouter):
+    form = httpx2.Request("POST", "http://test", files={"file": TWO})
+    kind = form.headers["content-type"].replace("multipart/form-data", "Multipart/Form-Data; charset=UTF-8")
+    async with direct(door) as client:
+        answer = await client.post("/v1/audio/transcriptions", content=form.read(), headers={"content-type": kind})
+    assert answer.status_code == 200
 
 
 async def test_a_file_that_cannot_be_read_is_a_status_even_of_a_stream(door: APIRouter):
