@@ -70,6 +70,21 @@ class Generations:
         )
 
 
+def opening_view(overrides: e.ResponseOverrides, state: State) -> e.ResponseView:
+    """A new response as the client sees it first: the session's configuration with the overrides."""
+    config = state.config
+    return e.ResponseView(
+        id=state.new_id("resp"),
+        status=e.ResponseStatus.IN_PROGRESS,
+        conversation=state.conversation_id if overrides.conversation == "auto" else "",
+        modality=overrides.modality or config.modality,
+        voice=overrides.voice or config.voice,
+        output_format=overrides.output_format or config.output_format,
+        max_output_tokens=overrides.max_output_tokens or config.max_output_tokens,
+        metadata=overrides.metadata,
+    )
+
+
 def takes_server_tools(overrides: e.ResponseOverrides) -> bool:
     """Whether the response has a place where their results can go."""
     return overrides.conversation == "auto" and overrides.input is None

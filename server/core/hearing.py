@@ -261,7 +261,9 @@ class Hearing:
 
     def brought(self, item: e.Item, audio: bytes) -> list[e.Output]:
         """An item came with audio of its own: its words are found like those of a turn."""
-        self._pending[item.id] = _Turn(item.id, 0, asked=True)
+        wire = self._state.config.input_format
+        length = len(audio) // wire.width * e.INPUT_RATE // wire.rate
+        self._pending[item.id] = _Turn(item.id, 0, end=length, asked=True)
         self._state.transcribing.add(item.id)
         return [e.HearAudio(item.id, audio)]
 
@@ -320,6 +322,7 @@ class Hearing:
         if turn is None or fact.revision != turn.revision:
             return []
         self._settle(turn)
+        self._state.unanswered.discard(turn.item_id)
         shown = self._state.config.transcription is not None
         outputs: list[e.Output] = [e.TranscriptionFailed(turn.item_id, fact.message)] if shown else []
         if turn.item_id in self._state.due:
@@ -347,12 +350,22 @@ class Hearing:
         answer = turn.item_id in state.due
         state.due.discard(turn.item_id)
         # Noise that held no words needs no answer.
-        meant = transcript.text and self._doubts.answers(transcript)
+        meant = bool(transcript.text) and self._doubts.answers(transcript)
         self._doubts.note(transcript)
-        if answer and meant:
+        if not meant:
+            state.unanswered.discard(turn.item_id)
+        if answer and (meant or (not transcript.text and self._still_asked())):
             return [*outputs, *self._responses.answer(turn.item_id, version)]
         waiting = self._responses.wait_for_caller() if answer else []
         return [*outputs, *self._responses.resume(), *waiting]
+
+    def _still_asked(self) -> bool:
+        """A noise has stopped an answer before its first word: whether the caller waits for that now. A question whose
+        words are not known yet is answered when they are."""
+        state = self._state
+        state.due |= state.unanswered & state.transcribing
+        state.unanswered -= state.transcribing
+        return bool(state.unanswered)
 
     def _show(self, turn: _Turn, text: str) -> list[e.Output]:
         """input_audio_transcription.delta, for as much of ``text`` as the client has not seen."""

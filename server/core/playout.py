@@ -30,6 +30,7 @@ class Ledger:
     def __init__(self, *, marks: bool = False) -> None:
         self._marks = marks
         self._tracks: dict[str, _Track] = {}
+        self._silent: set[str] = set()
         self._free_at = 0
 
     def send(self, item_id: str, rate: int, samples: int, words: tuple[SpokenTo, ...], clock: int) -> int:
@@ -73,6 +74,16 @@ class Ledger:
         track = self._tracks[item_id]
         track.frozen = min(track.sent, samples)
 
+    def stopped(self, item_id: str, clock: int) -> None:
+        """The peer no longer plays the item at input position ``clock``. If it was the last one that was sent, nothing
+        is playing any more."""
+        if item_id == next(reversed(self._tracks), None):
+            self._free_at = min(self._free_at, clock)
+
+    def fall_silent(self, item_id: str) -> None:
+        """No more of the item will be sent, though its text may go on."""
+        self._silent.add(item_id)
+
     def sent(self, item_id: str) -> int | None:
         """Samples sent of the item; None if it was never spoken."""
         track = self._tracks.get(item_id)
@@ -88,11 +99,15 @@ class Ledger:
         return None if track is None else self._heard(track, clock)
 
     def cut_text(self, item_id: str) -> int | None:
-        """Length of the heard text of an item whose playback was cut; None if it was not cut."""
+        """Length of the heard text of an item whose playback was cut, or whose speech ended before its text; None if
+        neither happened."""
         track = self._tracks.get(item_id)
-        if track is None or track.frozen is None:
+        if item_id not in self._silent and (track is None or track.frozen is None):
             return None
-        heard_words = bisect_right(track.words, track.frozen, key=lambda word: word.end)
+        if track is None:
+            return 0
+        heard = track.sent if track.frozen is None else track.frozen
+        heard_words = bisect_right(track.words, heard, key=lambda word: word.end)
         return track.words[heard_words - 1].text_end if heard_words else 0
 
     def _heard(self, track: _Track, clock: int) -> int:

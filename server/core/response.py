@@ -137,6 +137,12 @@ class Response:
         return [*events, OutputAudioDelta(self.id, item.id, index, fact.audio, start, fact.samples)]
 
     @property
+    def speaking(self) -> str | None:
+        """Id of the message that is being spoken; None between messages, and in a response in writing."""
+        message = self._open is not None and self._open.kind is ItemKind.MESSAGE
+        return self._open.id if self._open is not None and message and self._spoken else None
+
+    @property
     def waiting_call(self) -> Item | None:
         """The MCP call that is being run; what comes after it waits."""
         return self._open if self._running else None

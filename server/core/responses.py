@@ -3,32 +3,22 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from server.core import events as e
-from server.core.generations import Generations, said_by_caller, takes_server_tools
+from server.core.generations import Generations, opening_view, said_by_caller, takes_server_tools
+from server.core.prepared import Prepared
 from server.core.protected import Protected
 from server.core.reports import Reports
 from server.core.response import Response, ResponseState
+from server.core.response_requests import refusal
 from server.core.state import State
 
 _SAMPLES_PER_MS = e.INPUT_RATE // 1000
-_MAX_BESIDE = 8
-"""Out-of-band responses that one session may have under way."""
 _MAX_SAYINGS = 8
 """Sentences of the door that may wait for the answer under way."""
 _SILENCE = "..."
 """How a caller's silence reads to the model."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Basis:
-    """What a prepared response was made from; it is adopted only if none of it has changed. turn: "" for one that
-    reports what tools have found."""
-
-    turn: str
-    version: int
-    config: e.SessionConfig
 
 
 class Responses:
@@ -38,7 +28,7 @@ class Responses:
         self._state = state
         self._known: dict[str, Response] = {}
         self._active: Response | None = None
-        self._prepared: tuple[Response, _Basis] | None = None
+        self._prepared = Prepared(state)
         self._owed = False
         self._sayings: deque[e.Say] = deque(maxlen=_MAX_SAYINGS)
         self._protected = Protected(state)
@@ -50,24 +40,14 @@ class Responses:
     def create(self, fact: e.CreateResponse) -> list[e.Output]:
         """response.create"""
         overrides = fact.overrides
-        in_band = overrides.conversation == "auto"
-        if in_band and self._active is not None and not self._active.apology:
-            message = (
-                f"Conversation already has an active response in progress: {self._active.id}. "
-                "Wait until the response is finished before creating a new one."
-            )
-            return [e.Error("conversation_already_has_active_response", message, None, fact.event_id)]
-        if not in_band and sum(not response.default for response in self._known.values()) >= _MAX_BESIDE:
-            message = f"{_MAX_BESIDE} responses outside the conversation are in progress; wait until one is finished."
-            return [e.Error("rate_limit_exceeded", message, None, fact.event_id, "rate_limit_error")]
-        for entry in overrides.input or ():
-            if isinstance(entry, str) and entry not in self._state.conversation:
-                message = f"Item '{entry}' in 'response.input' does not exist in this conversation."
-                return [e.Error("invalid_value", message, "response.input", fact.event_id)]
-        if not in_band:
+        beside = sum(not response.default for response in self._known.values())
+        refused = refusal(fact, self._active, beside, self._state.conversation)
+        if refused is not None:
+            return [refused]
+        if overrides.conversation == "none":
             return self.begin(overrides)
         self._owed = False
-        # The client did not ask for an apology, so it need not wait for its end, nor for what the door says next.
+        # What is active can only be an apology: it ends, and what the door wants to say comes after the new response.
         sayings, self._sayings = self._sayings, deque()
         apology = [] if self._active is None else self._cancel(self._active, "client_cancelled")
         self._sayings = sayings
@@ -100,11 +80,10 @@ class Responses:
         if detection is None or not detection.create_response or not text:
             return []
         outputs = self._discard_report()
-        if self._active or self._owed or state.transcribing or self._prepared:
+        if self._active or self._owed or state.transcribing or not self._prepared.empty:
             return outputs
         response = self._make(e.ResponseOverrides())
-        response.state = ResponseState.PREPARED
-        self._prepared = response, _Basis(turn, state.conversation.version, state.config)
+        self._prepared.keep(response, turn)
         generation = self._generations.make(response, said_by_caller(text), language)
         return [*outputs, *(self.discard() if generation is None else [e.PrepareResponse(generation)])]
 
@@ -115,11 +94,9 @@ class Responses:
         if self._active is not None:
             self._owed = True
             return []
-        if self._prepared is not None:
-            response, basis = self._prepared
-            if version is not None and basis == _Basis(turn, version, self._state.config):
-                return self._adopt(response)
-        return [*self.discard(), *self.begin(e.ResponseOverrides())]
+        if version is not None and self._prepared.made_from(turn, version):
+            return self._adopt()
+        return self.begin(e.ResponseOverrides())
 
     @property
     def audible(self) -> bool:
@@ -128,10 +105,9 @@ class Responses:
 
     def discard(self) -> list[e.Output]:
         """Whatever is prepared has become moot."""
-        if self._prepared is None:
+        response = self._prepared.take()
+        if response is None:
             return []
-        response, _ = self._prepared
-        self._prepared = None
         del self._known[response.id]
         return [e.StopResponse(response.id)]
 
@@ -152,7 +128,12 @@ class Responses:
     def barge_in(self) -> list[e.Output]:
         """The caller speaks over the answer: it ends here, and only what was heard of it was said. Protected words go
         on."""
-        return [] if self._protected.guards(self.answering) else self.stop()
+        if self._protected.guards(self.answering):
+            return []
+        self._state.unanswered |= self._state.due
+        if self._active is not None and not self._active.begun and self._active.overrides == e.ResponseOverrides():
+            self._state.unanswered.add(self._active.id)
+        return self.stop()
 
     def stop(self) -> list[e.Output]:
         """Whatever is made or played ends here."""
@@ -207,11 +188,10 @@ class Responses:
 
     def prepare_report(self, overrides: e.ResponseOverrides, script: str) -> list[e.Output] | None:
         """See ``Speaker``."""
-        if self._prepared is not None:
+        if not self._prepared.empty:
             return []
         response = self._make(overrides, script)
-        response.state = ResponseState.PREPARED
-        self._prepared = response, _Basis("", self._state.conversation.version, self._state.config)
+        self._prepared.keep(response)
         generation = self._generations.make(response)
         if generation is None:
             self.discard()
@@ -227,16 +207,11 @@ class Responses:
 
     def adopt_report(self) -> list[e.Output]:
         """See ``Speaker``."""
-        if self._prepared is None:
-            return []
-        response, basis = self._prepared
-        if basis == _Basis("", self._state.conversation.version, self._state.config):
-            return self._adopt(response)
-        return [*self.discard(), *self.begin(response.overrides, script=response.script)]
+        return self._adopt() if self._prepared.made_from("", self._state.conversation.version) else []
 
     def _discard_report(self) -> list[e.Output]:
         self.reports.moot()
-        return self.discard() if self._prepared is not None and not self._prepared[1].turn else []
+        return self.discard() if self._prepared.is_report else []
 
     # ------------------------------------------------------------------------------- engines' facts
 
@@ -251,7 +226,7 @@ class Responses:
             if isinstance(fact, e.ContextExceeded):
                 self._generations.exceeded(response, fact.tokens)
             if isinstance(fact, e.ResponseFailed | e.ContextExceeded):
-                if self._prepared is not None and not self._prepared[1].turn:
+                if self._prepared.is_report:
                     self.reports.failed()
                 return self.discard()
             response.held.append(fact)
@@ -281,13 +256,14 @@ class Responses:
     def begin(self, overrides: e.ResponseOverrides, said: e.Item | None = None, *, script: str = "") -> list[e.Output]:
         """Make a response of the default conversation, or beside it. said: what the caller said last, where it is no
         item yet. script: its words, "" to ask the model."""
+        # What is prepared was made without what this response is going to say.
+        moot = self.discard() if overrides.conversation == "auto" else []
         response = self._activate(overrides, script)
-        return [response.created(), *self._start(response, said)]
+        return [*moot, response.created(), *self._start(response, said)]
 
     def _start(self, response: Response, said: e.Item | None = None) -> list[e.Output]:
         """Start generating, unless a turn that belongs into the context is still being transcribed, or a tool runs."""
-        waits = self._state.transcribing or (response.default and self.reports.tools.running)
-        if waits and response.overrides.input is None:
+        if self._waits(response):
             return []
         generation = self._generations.make(response, said)
         if generation is None:
@@ -296,6 +272,13 @@ class Responses:
         response.state = ResponseState.STREAMING
         self._reporting(response)
         return [e.StartResponse(generation)]
+
+    def _waits(self, response: Response) -> bool:
+        """Whether something that the response is to be made from is not there yet."""
+        entries = response.overrides.input
+        if entries is not None:
+            return any(entry in self._state.transcribing for entry in entries if isinstance(entry, str))
+        return bool(self._state.transcribing) or (response.default and self.reports.tools.running)
 
     def _apologise(self, failed: Response) -> list[e.Output]:
         """An engine gave up on an answer: say so, in a response of its own. A client that asks for responses by
@@ -319,9 +302,12 @@ class Responses:
             return self._fail(response, "context_length_exceeded", fact.message)
         return [e.StopResponse(response.id), e.StartResponse(generation)]
 
-    def _adopt(self, response: Response) -> list[e.Output]:
-        self._prepared = None
+    def _adopt(self) -> list[e.Output]:
+        """The prepared response becomes the answer."""
+        response = self._prepared.take()
+        assert response is not None
         self._active = response
+        self._state.unanswered.clear()
         self._tell_language(response)
         response.state = ResponseState.STREAMING
         self._reporting(response)
@@ -341,6 +327,7 @@ class Responses:
         response = self._make(overrides, script)
         if response.default:
             self._active = response
+            self._state.unanswered.clear()
         self._tell_language(response)
         return response
 
@@ -352,19 +339,10 @@ class Responses:
             state.switched_from = None
 
     def _make(self, overrides: e.ResponseOverrides, script: str = "") -> Response:
-        state, config = self._state, self._state.config
-        in_band = overrides.conversation == "auto"
-        view = e.ResponseView(
-            id=state.new_id("resp"),
-            status=e.ResponseStatus.IN_PROGRESS,
-            conversation=state.conversation_id if in_band else "",
-            modality=overrides.modality or config.modality,
-            voice=overrides.voice or config.voice,
-            output_format=overrides.output_format or config.output_format,
-            max_output_tokens=overrides.max_output_tokens or config.max_output_tokens,
-            metadata=overrides.metadata,
-        )
-        response = Response(view, state.conversation if in_band else None, state.new_id, self._book, overrides, script)
+        view = opening_view(overrides, self._state)
+        state = self._state
+        conversation = state.conversation if overrides.conversation == "auto" else None
+        response = Response(view, conversation, state.new_id, self._book, overrides, script)
         self._known[response.id] = response
         return response
 
@@ -375,13 +353,20 @@ class Responses:
         return self._state.ledger.send(item_id, rate, fact.samples, fact.words, self._state.clock)
 
     def _cancel(self, response: Response, reason: str) -> list[e.Output]:
+        self._fall_silent(response)
         stop: e.Output = e.StopResponse(response.id)
         view = replace(response.view, reason=reason)
         return [stop, *self._finish(response, e.ResponseStatus.CANCELLED, view)]
 
     def _fail(self, response: Response, code: str, message: str) -> list[e.Output]:
+        self._fall_silent(response)
         view = replace(response.view, error_code=code, error_message=message)
         return self._finish(response, e.ResponseStatus.FAILED, view)
+
+    def _fall_silent(self, response: Response) -> None:
+        """No more of it is spoken: words that were written ahead of the speech are never heard."""
+        if response.speaking is not None:
+            self._state.ledger.fall_silent(response.speaking)
 
     def _finish(self, response: Response, status: e.ResponseStatus, view: e.ResponseView) -> list[e.Output]:
         outputs = self._state.stored(response.finish(status, view))

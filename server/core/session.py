@@ -245,6 +245,7 @@ class Session:
             return [e.Error("invalid_value", message, "audio_end_ms", fact.event_id)]
         end = min(sent, fact.audio_end_ms * rate // 1000)
         state.ledger.truncate(fact.item_id, end)
+        state.ledger.stopped(fact.item_id, state.clock)
         state.truncated.add(fact.item_id)
         item = state.conversation[fact.item_id]
         if item.content:

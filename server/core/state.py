@@ -18,6 +18,8 @@ class State:
     clock: input samples received, as far as the Session knows. language: of the call, None while nothing was heard.
     first_language: of its first turn. switched_from: its language before, until a response has told of the change.
     transcribing: committed items whose transcript is still to come. due: those of them that will be answered.
+    unanswered: turns that would have been answered, and responses that would have done so, if the caller had not been
+    heard again before the first word; empty again when a response begins.
     truncated: items that the client cut. disowned: results that the client gave for calls that the server runs. spoke:
     whether any assistant audio was sent. mcp_tools: by the label of their server.
     """
@@ -33,6 +35,7 @@ class State:
     switched_from: str | None = None
     transcribing: set[str] = field(default_factory=set)
     due: set[str] = field(default_factory=set)
+    unanswered: set[str] = field(default_factory=set)
     truncated: set[str] = field(default_factory=set)
     disowned: set[str] = field(default_factory=set)
     spoke: bool = False

@@ -129,10 +129,12 @@ def test_without_the_setting_nobody_is_asked():
 def test_audio_that_comes_with_an_item_is_heard_before_it_is_answered():
     script = Script()
     item = e.Item("item_mine", e.ItemKind.MESSAGE, role="user", content=(e.ContentPart("input_audio", None),))
-    assert names(script.tell(e.CreateItem(None, item, None, b"\0\0"))) == ["ItemAdded", "ItemDone", "HearAudio"]
+    audio = bytes(2 * 24_000)
+    assert names(script.tell(e.CreateItem(None, item, None, audio))) == ["ItemAdded", "ItemDone", "HearAudio"]
     assert names(script.tell(e.CreateResponse(None))) == ["ResponseCreated"]
     assert "StartResponse" in names(script.heard("are you open"))
     assert script.last(e.StartResponse).generation.messages[-1].text == "are you open"
+    assert script.last(e.TranscriptionCompleted).seconds == 1.0
 
 
 def test_words_of_more_tokens_than_usual_are_tried_again_with_fewer_of_them():

@@ -167,3 +167,16 @@ def test_nobody_is_asked_for_words_where_nothing_can_be_stopped():
     response = script.question()
     script.says(response, "We are open.", samples=48_000)
     assert names(script.speech(160))[:2] == ["SpeechStarted", "OpenUtterance"]
+
+
+def test_an_answer_that_the_client_has_cut_short_is_not_spoken_over_any_more():
+    script = Script(TurnPolicy(interrupt_words=1))
+    response = script.question()
+    script.says(response, "We are open from nine to five.", samples=20 * 24_000)
+    script.tell(e.CancelResponse(None))
+    script.tell(e.TruncateItem(None, script.last(e.OutputAudioDelta).item_id, 0, 100))
+    script.silence(96)
+    script.speech(160)
+    script.silence()
+    script.heard("Yes.")
+    assert names(script.silence(512))[-2:] == ["AdoptResponse", "ResponseCreated"]

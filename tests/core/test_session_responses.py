@@ -326,3 +326,26 @@ def test_the_answer_speaks_the_callers_language():
     script.silence(96)
     script.heard("Wann haben Sie geöffnet?", "de")
     assert script.last(e.PrepareResponse).generation.language == "de"
+
+
+def test_words_that_were_never_spoken_are_not_read_as_said():
+    script = Script()
+    response = script.question()
+    script.tell(e.ResponseText(response, "We are open from nine to five."))
+    script.speech()
+    script.silence()
+    script.heard("wait")
+    assert [m.text for m in script.last(e.PrepareResponse).generation.messages] == ["are you open on friday", "wait"]
+
+
+def test_words_behind_the_last_sound_are_not_read_as_said():
+    script = Script()
+    response = script.question()
+    script.says(response, "We are open.", samples=24_000)
+    script.tell(e.ResponseText(response, " From nine to five."))
+    script.silence(1984)
+    script.tell(e.ResponseFailed(response, "engine_error", "the voice is gone", mute=True))
+    script.speech()
+    script.silence()
+    script.heard("wait")
+    assert script.last(e.PrepareResponse).generation.messages[-2].text == "We are open."

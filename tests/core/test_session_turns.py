@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from server.core import events as e
 from server.core.turns import TurnPolicy
 from tests.core.script import Script, names
@@ -321,3 +323,86 @@ def test_speech_too_soft_to_measure_is_speech_all_the_same():
         assert script.tell(e.SpeechProbability(script.position, 0.8, loud_until=sound)) == []
     script.silence(32)
     assert script.last(e.Transcribe).speech_end == script.position - 3 * 512
+
+
+def test_a_response_that_the_client_wants_in_the_hold_ends_what_was_prepared():
+    script = Script()
+    script.speech()
+    script.silence()
+    script.heard("are you open")
+    prepared = script.last(e.PrepareResponse).generation.response_id
+    outputs = script.tell(e.CreateResponse(None))
+    assert outputs[0] == e.StopResponse(prepared)
+    script.silence(480)
+    script.finished(script.last(e.ResponseCreated).response.id)
+    script.finished(script.last(e.ResponseCreated).response.id)
+    script.speech()
+    script.silence()
+    assert "PrepareResponse" in names(script.heard("and on Saturday"))
+
+
+@pytest.mark.parametrize("noise_first", [False, True])
+def test_a_noise_before_the_answer_has_begun_does_not_take_the_answer_away(noise_first: bool):
+    script = Script()
+    script.speech()
+    script.silence(512)
+    question = e.TranscriptFinal(*script.rules.asked[-1], "are you open", "en")
+    script.speech(96)
+    script.silence(512)
+    noise = e.TranscriptFinal(*script.rules.asked[-1], "", "en")
+    first, then = (noise, question) if noise_first else (question, noise)
+    assert "ResponseCreated" not in names(script.tell(first))
+    assert names(script.tell(then))[-2:] == ["ResponseCreated", "StartResponse"]
+    assert [m.text for m in script.last(e.StartResponse).generation.messages] == ["are you open"]
+
+
+def test_two_noises_are_no_question():
+    script = Script()
+    script.speech()
+    script.silence(512)
+    first = script.rules.asked[-1]
+    script.speech(96)
+    script.silence(512)
+    script.heard("")
+    script.tell(e.TranscriptFinal(*first, "", "en"))
+    assert script.all(e.ResponseCreated) == []
+
+
+def test_a_noise_over_an_answer_that_nobody_has_heard_yet_has_it_made_again():
+    script = Script()
+    script.question()
+    script.speech()
+    assert script.last(e.ResponseDone).response.reason == "turn_detected"
+    script.silence()
+    script.heard("")
+    assert names(script.silence(480))[-2:] == ["ResponseCreated", "StartResponse"]
+    script.says(script.last(e.ResponseCreated).response.id, "We are.")
+    script.speech()
+    script.silence()
+    script.heard("")
+    assert "ResponseCreated" not in names(script.silence(480)), "what was heard in part is not said again"
+
+
+def test_a_client_that_answers_by_itself_gets_no_answer_to_a_noise():
+    script = Script(turn_detection=e.TurnDetection(create_response=False))
+    script.speech()
+    script.silence()
+    script.heard("are you open")
+    script.silence(480)
+    script.tell(e.CreateResponse(None))
+    script.speech()
+    script.silence()
+    script.heard("")
+    script.silence(480)
+    assert len(script.all(e.ResponseCreated)) == 1
+
+
+def test_a_response_made_from_an_item_waits_for_the_words_of_that_item():
+    script = Script(turn_detection=None)
+    script.frames(20, 0.9)
+    script.tell(e.CommitAudio(None, script.position))
+    item = script.last(e.AudioCommitted).item_id
+    overrides = e.ResponseOverrides(conversation="none", input=(item,))
+    assert names(script.tell(e.CreateResponse(None, overrides))) == ["ResponseCreated"]
+    assert "StartResponse" in names(script.heard("are you open"))
+    assert script.last(e.StartResponse).generation.messages[-1].text == "are you open"
