@@ -58,6 +58,12 @@ class Slots:
         self._free += 1
 
     def _make_room(self, priority: Priority) -> None:
+        """Take one request out of the queue: one that has just been cancelled and only has not left it yet, or else
+        the last one of a lower class than ``priority``. Raises CapacityError when there is neither."""
+        gone = next((waiting for waiting in self._queue if waiting.turn.done()), None)
+        if gone is not None:
+            self._remove(gone)
+            return
         last = max(self._queue, default=None)
         if last is None or last.priority <= priority:
             raise CapacityError("too many requests are waiting for the chat model")

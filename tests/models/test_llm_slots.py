@@ -85,6 +85,19 @@ async def test_who_stops_waiting_leaves_the_queue():
     assert order == ["stays"]
 
 
+@pytest.mark.parametrize("priority", [Priority.CONFIRMED, Priority.PREPARED])
+async def test_the_place_of_someone_who_is_just_being_cancelled_is_free(priority: Priority):
+    slots, order = Slots(1, 1), list[str]()
+    await slots.acquire(Priority.CONFIRMED)
+    gone = await queue(slots, order, "gone", Priority.PREPARED)
+    comes = asyncio.create_task(slots.acquire(priority))
+    gone.cancel()  # which leaves the queue after the other has come
+    await asyncio.wait([gone])
+    assert gone.cancelled()
+    slots.release()
+    await comes
+
+
 @pytest.mark.parametrize("cancel_first", [True, False])
 async def test_a_slot_given_to_someone_who_is_just_being_cancelled_is_not_lost(cancel_first: bool):
     slots = Slots(1, 4)
@@ -94,5 +107,5 @@ async def test_a_slot_given_to_someone_who_is_just_being_cancelled_is_not_lost(c
         step()
     await asyncio.wait([gone])
     assert gone.cancelled()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await slots.acquire(Priority.CONFIRMED)
