@@ -39,6 +39,8 @@ _PHONE = re.compile(r"(?:\+\d|\(?0\d|\d{2,4}[-/]\d{2,4}[-/]\d)[\d()/-]{4,}|\d{3}
 _PHONE_GOES_ON = re.compile(r"[\d()/-]*\d[\d()/-]*")
 _RANGE = re.compile(r"(\d[\d:.,]*)[-\u2013](\d[\d:.,]*)")
 _LONG = 7
+_LONGEST = 15
+"""A number of more digits has no name that anybody knows, and is read digit by digit."""
 _SPELLED = 10
 """Tokens of one spelled thing, at most: an IBAN in groups of four has nine."""
 _LEAST_PHONE, _GROUPED_PHONE = 6, 9
@@ -206,7 +208,8 @@ class _Reader:
             return self._pair(index, self._price(core, CURRENCIES[following]))
         if following == "%" or following in UNITS:
             return self._pair(index, self._measure(core, following))
-        no_amount = core.startswith("0") or (len(core) >= _LONG and not core.endswith("000"))
+        round_ = core.endswith("000") and len(core) <= _LONGEST
+        no_amount = core.startswith("0") or (len(core) >= _LONG and not round_)
         if core.isdecimal() and len(core) > 2 and no_amount:
             return self._tell(index, grouped_digits(core, self._language))
         return self._tell(index, self._number(core))
@@ -216,7 +219,7 @@ class _Reader:
             sides = [self._number(side) for side in span.groups()]
             return self._tell(index, None if None in sides else f" {self._words.to} ".join(map(str, sides)))
         ordinal = _ORDINAL.get(self._language)
-        if ordinal is not None and (found := ordinal.fullmatch(core)):
+        if ordinal is not None and (found := ordinal.fullmatch(core)) and len(found[1]) <= _LONGEST:
             form = "f" if any(found.groups()[1:]) else "m"
             return self._tell(index, number_words.ordinal(int(found[1]), self._language, form))
         if (measure := _MEASURE.fullmatch(core)) and (measure[2] == "%" or measure[2] in UNITS):
@@ -245,7 +248,7 @@ class _Reader:
         if found is None:
             return None
         whole = re.sub(r"\D", "", found[2])
-        if len(whole) > 1 and whole.startswith("0"):
+        if len(whole) > _LONGEST or (len(whole) > 1 and whole.startswith("0")):
             return None
         return found[1], int(whole), found[3] or ""
 

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from models.tts.number_words import digits
 from models.tts.spoken_form import spoken_forms
 from models.tts.spoken_words import LANGUAGES
 
@@ -137,6 +138,17 @@ TOKENS = st.lists(
     ).filter(bool),
     max_size=6,
 )
+
+
+@pytest.mark.parametrize("language", sorted(LANGUAGES))
+@pytest.mark.parametrize("count", [24, 30, 5000])
+def test_numbers_that_nobody_has_a_name_for_are_read_all_the_same(language: str, count: int) -> None:
+    number = "1" + "0" * count
+    tokens = [number, f"-{number}", f"{number}%", f"{number}€", f"{number}º", f"{number}th", f"{number}-{number}", "km"]
+    forms = spoken_forms(tokens, language)
+    assert len(forms) == len(tokens)
+    assert forms[0].count(digits("1", language)) >= 1
+    assert number not in forms[0]
 
 
 @given(tokens=TOKENS, language=st.sampled_from(sorted(LANGUAGES)))
