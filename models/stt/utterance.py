@@ -94,7 +94,6 @@ class WhisperUtterance:
         self._closed = True
         for future in self._under_way:
             future.cancel()
-        self._hearing.inbox.clear()
 
     # ------------------------------------------------------------------------------ decoding
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections import deque
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -55,7 +56,7 @@ class Decoder:
     def run(self, requests: list[DecodeRequest]) -> list[Decoded]:
         self.requests += requests
         self.started.set()
-        assert self.free.wait(10)
+        assert self.free.wait(60)
         return [self._answer(request) for request in requests]
 
     def _answer(self, request: DecodeRequest) -> Decoded:
@@ -65,11 +66,11 @@ class Decoder:
         return Decoded(tuple(tokens), *self.language, avg_logprob=-0.1, no_speech_prob=0.0)
 
     async def holds(self) -> None:
-        assert await asyncio.to_thread(self.started.wait, 10)
+        assert await asyncio.to_thread(self.started.wait, 60)
 
     async def asked(self) -> None:
         """Wait until one more request is in the queue."""
-        await asyncio.wait_for(self.queue.arrivals.acquire(), 10)
+        await asyncio.wait_for(self.queue.arrivals.acquire(), 60)
 
 
 @pytest.fixture
@@ -234,3 +235,20 @@ async def test_a_long_recording_stands_in_the_queues_like_any_other_caller(
     assert len(listened) > 5
     assert max(listened) <= 10 * 16_000
     assert max(waiting) == 4
+
+
+async def test_an_utterance_that_is_closed_while_it_is_listened_to_harms_nobody(engine: FasterWhisper) -> None:
+    utterance = engine.open(language="en")
+
+    class Inbox(deque[Pcm16]):
+        """The listening thread has just looked whether there is more when the event loop closes the utterance."""
+
+        def __bool__(self) -> bool:
+            more = len(self) > 0
+            utterance.close()
+            return more
+
+    utterance._hearing.inbox = Inbox()
+    utterance.push(SPEECH)
+    # What this raises, every caller in the same batch would get.
+    utterance._hearing.listen(len(SPEECH))
