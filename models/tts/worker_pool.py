@@ -120,7 +120,7 @@ class WorkerPool:
         """The listener has taken so many samples: time for more, perhaps."""
         with self._changed:
             job.unread -= samples
-            if job.parked and job.unread < _AHEAD_S * job.voice.sample_rate:
+            if job.parked and not job.over and job.unread < _AHEAD_S * job.voice.sample_rate:
                 job.parked = False
                 self._wait_in_line(job)
 

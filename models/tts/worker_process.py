@@ -47,6 +47,7 @@ class WorkerProcess:
                     env={**os.environ, **_ONE_THREAD, "PYTHONPATH": _search_path()},
                 )
         except OSError as error:
+            self._socket.close()
             raise EngineError(engine, f"the speech worker did not start ({error})", retryable=True) from error
         self.pid = self._process.pid
         self._pipe = FramePipe(self._socket.fileno())

@@ -38,7 +38,7 @@ async def say(piper: Piper, text: str, priority: Priority = Priority.CONFIRMED) 
 
 
 async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not condition():  # noqa: ASYNC110 - processes and threads come and go without an event of this loop
             await asyncio.sleep(0.001)
 
@@ -81,7 +81,7 @@ async def test_a_worker_killed_while_it_has_nothing_to_do_costs_nobody_a_request
 
 
 async def test_a_worker_that_hangs_is_replaced() -> None:
-    piper = Piper.load(BUNDLED, name="piper", stall_s=0.2)
+    piper = Piper.load(BUNDLED, name="piper", stall_s=1.0)
     first = piper.pids[0]
     task = await stopped_in(piper, "Nobody answers.")
     with pytest.raises(EngineError) as lost:
@@ -166,7 +166,7 @@ async def test_a_long_text_lets_others_in_between_its_sentences(piper: Piper) ->
 async def test_a_listener_who_does_not_listen_is_not_spoken_to_for_ever(piper: Piper) -> None:
     stream = piper.synthesize("This sentence has many brothers. " * 60, piper.voice_for("", "en"))
     await anext(stream)
-    await until(lambda: not piper.busy)
+    await until(lambda: any(job.parked for job in piper._pool._jobs))
     # Two minutes of speech: the worker rests now, and has all its time for this one.
     assert len(await say(piper, "I am somebody else.")) > 10_000
     assert not piper.busy
@@ -204,7 +204,7 @@ def test_workers_end_when_the_server_is_killed() -> None:
     for pidfd in watched:
         poll = select.poll()
         poll.register(pidfd, select.POLLIN)
-        assert poll.poll(20_000), "a worker outlived its server"
+        assert poll.poll(60_000), "a worker outlived its server"
         os.close(pidfd)
 
 
@@ -215,7 +215,7 @@ def test_the_server_process_imports_neither_piper_nor_an_inference_library() -> 
         "print(*sorted({name.split('.')[0] for name in sys.modules}))"
     )
     done = subprocess.run(
-        [sys.executable, "-c", program, str(BUNDLED)], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-c", program, str(BUNDLED)], cwd=ROOT, capture_output=True, text=True, check=True, timeout=240
     )
     assert not {"piper", "onnxruntime", "onnx", "torch"} & set(done.stdout.split())
 
@@ -247,9 +247,9 @@ def speak(number: int, text: str, voice: str = "en_US") -> dict[str, object]:
 
 def answer(worker: WorkerProcess) -> list[str]:
     """What the worker says to one request, by kind."""
-    said = [worker.receive(20).header["op"]]
+    said = [worker.receive(60).header["op"]]
     while said[-1] == "audio":
-        said.append(worker.receive(20).header["op"])
+        said.append(worker.receive(60).header["op"])
     return said
 
 
@@ -313,6 +313,21 @@ async def test_weights_that_vanish_fail_requests_at_once_until_they_are_back(fol
     (folder / "gone").rename(folder / "en_US.onnx")
     await until(lambda: piper.pids)
     assert len(await say(piper, "Back again.")) > 10_000
+    await piper.close()
+
+
+async def test_nobody_speaks_on_for_a_listener_whose_text_has_failed(folder: Path) -> None:
+    piper = Piper.load(folder, name="piper")
+    stream = piper.synthesize("This sentence has many brothers. " * 60, piper.voice_for("", "en"))
+    await anext(stream)
+    await until(lambda: any(job.parked for job in piper._pool._jobs))  # the rest waits for the listener
+    (folder / "en_US.onnx").rename(folder / "gone")
+    os.kill(piper.pids[0], signal.SIGKILL)
+    await until(lambda: not piper._pool._jobs)  # no new worker comes up
+    with pytest.raises(EngineError):
+        async for _ in stream:
+            pass
+    assert piper._pool._waiting == []
     await piper.close()
 
 
