@@ -72,12 +72,12 @@ class RawSocket:
     ) -> None:
         self.socket.close()
 
-    async def send(self, data: bytes, timeout_s: float = 30) -> None:
+    async def send(self, data: bytes, timeout_s: float = 60) -> None:
         """All of it. Raises OSError when the server has hung up, TimeoutError when it takes no more."""
         async with asyncio.timeout(timeout_s), self._sending:
             await asyncio.get_running_loop().sock_sendall(self.socket, data)
 
-    async def next(self, timeout_s: float = 30) -> tuple[int, bytes]:
+    async def next(self, timeout_s: float = 60) -> tuple[int, bytes]:
         """Opcode and payload of the server's next frame; pings are answered on the way. Raises ConnectionError at the
         end."""
         while True:
@@ -86,7 +86,7 @@ class RawSocket:
                 return opcode, payload
             await self.send(frame(PONG, payload))
 
-    async def anything(self, timeout_s: float = 30) -> tuple[int, bytes]:
+    async def anything(self, timeout_s: float = 60) -> tuple[int, bytes]:
         """The server's next frame, whatever it is; nothing is answered."""
         async with asyncio.timeout(timeout_s):
             await self._have(2)
@@ -101,7 +101,7 @@ class RawSocket:
         del self._read[: start + size]
         return opcode, payload
 
-    async def event(self, kind: str | None = None, timeout_s: float = 30) -> Any:
+    async def event(self, kind: str | None = None, timeout_s: float = 60) -> Any:
         """The server's next event, or its next of this type."""
         while True:
             opcode, payload = await self.next(timeout_s)
@@ -110,7 +110,7 @@ class RawSocket:
                 if kind is None or event["type"] == kind:
                     return event
 
-    async def closed(self, timeout_s: float = 30) -> int | None:
+    async def closed(self, timeout_s: float = 60) -> int | None:
         """Read to the end; the close code, None if the connection was cut without one."""
         try:
             async with asyncio.timeout(timeout_s):

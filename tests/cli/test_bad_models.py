@@ -81,7 +81,7 @@ class Machine:
             env={**os.environ, "KAMMERTON_WEIGHTS_DIR": str(self.weights), "PATH": str(self.folder)},
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=240,
         )
         assert (done.returncode, done.stdout) == (2, ""), done.stderr
         [line] = [line for line in done.stderr.splitlines() if line.startswith("kammerton: ")]

@@ -29,7 +29,7 @@ def command(*arguments: object, **environment: str) -> subprocess.CompletedProce
         env={**inherited, **environment},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
         check=False,
     )
 

@@ -102,7 +102,7 @@ def test_tls_files_that_cannot_be_used_are_named(file: KeyFile, tmp_path: Path) 
     refused(serve(file, KAMMERTON_TLS__KEY=str(text)), "tls.key", "tls.certificate")
     locked = ["-keyout", tmp_path / "locked.pem", "-out", tmp_path / "certificate.pem", "-passout", "pass:secret"]
     ask = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-subj", "/CN=localhost", *locked]
-    subprocess.run(ask, check=True, capture_output=True, timeout=60)
+    subprocess.run(ask, check=True, capture_output=True, timeout=240)
     files = {"CERTIFICATE": "certificate.pem", "KEY": "locked.pem"}
     given = {f"KAMMERTON_TLS__{name}": str(tmp_path / path) for name, path in files.items()}
     refused(serve(file, **given), "locked.pem")

@@ -47,7 +47,7 @@ class Connection:
 
     async def until(self, kind: str, number: int = 1) -> dict[str, Any]:
         """The event of this type with this number, counted from 1."""
-        async with asyncio.timeout(20), self._changed:
+        async with asyncio.timeout(60), self._changed:
             await self._changed.wait_for(lambda: len(self.of(kind)) >= number)
         return self.of(kind)[number - 1]
 
@@ -123,7 +123,7 @@ class Provider:
 
     async def connection(self, number: int = 1) -> Connection:
         """The one with this number, counted from 1."""
-        async with asyncio.timeout(20), self._came:
+        async with asyncio.timeout(60), self._came:
             await self._came.wait_for(lambda: len(self.connections) >= number)
         return self.connections[number - 1]
 
@@ -162,7 +162,7 @@ class Door(Client):
         return [event for event in self.events if isinstance(event, kind)]
 
     async def until_number(self, kind: type[Any], number: int) -> Any:
-        async with asyncio.timeout(20), self._told:
+        async with asyncio.timeout(60), self._told:
             await self._told.wait_for(lambda: len(self.of(kind)) >= number)
         return self.of(kind)[number - 1]
 

@@ -131,7 +131,7 @@ async def test_a_session_goes_on(seed: int) -> None:
             case "frame":
                 sockets.made[-1].incoming.put_nowait(orjson.dumps(frame(random)).decode())
             case "asked":
-                await asyncio.wait_for(runner.receive(asked(random)), 20)
+                await asyncio.wait_for(runner.receive(asked(random)), 60)
             case "sound":
                 await runner.append(b"\0\0" * 2400)
             case "cut":
@@ -139,7 +139,7 @@ async def test_a_session_goes_on(seed: int) -> None:
         for _ in range(8):
             await asyncio.sleep(0)
         assert not running.done(), await running
-    await asyncio.wait_for(runner.receive(e.RetrieveItem("last", "item_9")), 20)
+    await asyncio.wait_for(runner.receive(e.RetrieveItem("last", "item_9")), 60)
     assert door.of(e.Error)[-1].event_id == "last"
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)

@@ -52,7 +52,7 @@ class Client:
 
     async def until(self, kind: type[Any], since: int = 0) -> Any:
         """The first event of this type from index ``since`` on."""
-        async with asyncio.timeout(20), self._news:
+        async with asyncio.timeout(60), self._news:
             while True:
                 for event in self.events[since:]:
                     if isinstance(event, kind):

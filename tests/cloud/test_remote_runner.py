@@ -33,7 +33,7 @@ def typed(text: str, event_id: str | None = None) -> e.CreateItem:
 
 async def ended(call: Call) -> EngineError:
     """Why the session ended by itself."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         with pytest.raises(EngineError) as error:
             await call.task
     assert KEY not in str(error.value)
@@ -191,13 +191,13 @@ async def test_a_turn_can_be_had_again_with_its_sound(provider: Provider):
 
 
 async def test_a_session_moves_on_when_nobody_speaks(provider: Provider):
-    async with calling(provider, session_s=0.2) as call:
+    async with calling(provider, session_s=2.0) as call:
         first = await provider.connection()
         await first.say("input_audio_buffer.speech_started", item_id="item_u", audio_start_ms=0)
         await call.door.until(e.SpeechStarted)
         await call.runner.receive(e.UpdateSession("event_1", {"instructions": "Be loud."}))
         await call.door.until(e.SessionUpdated)
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(2.1)  # past its limit
         assert len(provider.connections) == 1
         await first.say("input_audio_buffer.committed", item_id="item_u", previous_item_id=None)
         await first.respond("Yes.")
@@ -211,7 +211,7 @@ async def test_a_session_moves_on_when_nobody_speaks(provider: Provider):
 
 
 async def test_a_session_whose_words_nobody_writes_down_moves_on_all_the_same(provider: Provider):
-    async with calling(provider, session_s=0.05) as call:
+    async with calling(provider, session_s=1.0) as call:
         first = await provider.connection()
         for number in range(3):
             unheard = {"id": f"item_u{number}", "type": "message", "role": "user", "content": [{"type": "input_audio"}]}

@@ -120,7 +120,7 @@ class Page:
         """Go there and wait until all of it is loaded."""
         self._loaded.clear()
         await self.command("Page.navigate", url=url)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             await self._loaded.wait()
 
     async def evaluate(self, expression: str) -> Any:
@@ -209,7 +209,7 @@ async def chromium(folder: Path, microphone: Path | None = None) -> AsyncIterato
     finally:
         if process.returncode is None:
             with suppress(TimeoutError, ProcessLookupError):
-                async with asyncio.timeout(20):
+                async with asyncio.timeout(60):
                     await process.wait()
         if process.returncode is None:
             os.killpg(process.pid, signal.SIGKILL)

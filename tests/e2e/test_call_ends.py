@@ -61,5 +61,12 @@ async def test_a_silent_caller_is_asked_twice_and_an_endless_call_is_warned_and_
     assert seconds > LONGEST_S
     assert {"moment", "time"} & endless, endless
     assert "goodbye" in endless, endless
-    ends = [json.loads(line) for line in list(impatient.log) if '"call over"' in line]
+
+    def over() -> list[dict[str, str]]:
+        return [json.loads(line) for line in list(impatient.log) if '"call over"' in line]
+
+    async with asyncio.timeout(60):
+        while len(over()) < 2:  # noqa: ASYNC110  another thread reads the log
+            await asyncio.sleep(0.01)
+    ends = over()
     assert sorted(end["outcome"] for end in ends) == ["expired", "silent"]

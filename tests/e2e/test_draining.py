@@ -53,7 +53,7 @@ async def house(session_s: float = 60, call_s: float = 60) -> AsyncIterator[tupl
 
 async def told(server: Server, message: str) -> None:
     """Wait for this line in its log."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not any(json.loads(line)["message"] == message for line in list(server.log)):  # noqa: ASYNC110
             await asyncio.sleep(0.02)
 

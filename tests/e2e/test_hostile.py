@@ -86,11 +86,11 @@ async def undisturbed(server: Server, *, memory: float = 100) -> AsyncIterator[N
     assert peak_mb(server) < before + memory
 
 
-async def push(socket: RawSocket, data: bytes, limit: int = 2000) -> int:
-    """Send it again and again until the server takes no more, or has hung up; how often it was taken."""
+async def push(socket: RawSocket, data: bytes, limit: int = 2000, *, patience_s: float = 60) -> int:
+    """Send it again and again until the server takes no more for so long, or has hung up; how often it was taken."""
     for sent in range(limit):
         try:
-            await socket.send(data, timeout_s=1)
+            await socket.send(data, timeout_s=patience_s)
         except (TimeoutError, OSError):
             return sent
     return limit
@@ -109,7 +109,7 @@ FLOODS: dict[str, bytes] = {
 async def test_who_sends_and_never_reads_is_not_heard_and_then_cut_off(server: Server, flood: str):
     async with undisturbed(server), RawSocket(server.base_url, receive_buffer=4096) as socket:
         await socket.event("session.created")  # from here on there is a session to be let go of
-        assert await push(socket, FLOODS[flood]) < 2000
+        assert await push(socket, FLOODS[flood], patience_s=1) < 2000
         await let_go(server, left=1)
         assert await socket.closed(timeout_s=60) == 1008
 

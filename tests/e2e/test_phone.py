@@ -161,7 +161,7 @@ async def signed(server: Server, path: str, form: dict[str, str] | str) -> httpx
 
 async def logged(server: Server, *words: str) -> None:
     """Wait for a line of its log with all of these."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not any(all(word in line for word in words) for line in list(server.log)):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
@@ -226,7 +226,7 @@ async def test_a_call_that_has_ended_is_hung_up(account: TwilioAccount):
     sid = "CA" + "8" * 32
     async with twilio_call(account, call_sid=sid) as line:
         await quiet_after(line, 0)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while await account.ask(sid, "+49301") is not None:  # noqa: ASYNC110  Twilio asks again, too
             await asyncio.sleep(0.05)
 

@@ -30,7 +30,7 @@ def make_certificate(folder: Path) -> None:
     command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
     subject = ["-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
     files = ["-keyout", folder / "key.pem", "-out", folder / "certificate.pem"]
-    subprocess.run([*command, *subject, *files], check=True, capture_output=True, timeout=60)
+    subprocess.run([*command, *subject, *files], check=True, capture_output=True, timeout=240)
 
 
 @dataclass(frozen=True)

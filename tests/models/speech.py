@@ -21,7 +21,7 @@ def _spoken(text: str, voice: str, rate: int, speed: int) -> bytes:
             command = ["flite", "-voice", voice.removeprefix("flite:"), "-t", text, "-o", str(file)]
         else:
             command = ["espeak-ng", "-v", voice, "-s", str(speed), "-w", str(file), text]
-        subprocess.run(command, check=True, capture_output=True, timeout=60)
+        subprocess.run(command, check=True, capture_output=True, timeout=240)
         pcm, native = read_wav(file)
     return resample(pcm, native, rate).tobytes()
 
@@ -61,6 +61,6 @@ def at_level(pcm: Pcm16, dbfs: float) -> Pcm16:
 def sox(*effect: str, rate: int = 16_000) -> Pcm16:
     """What ``sox -n`` makes with this effect chain, e.g. ``sox("synth", "3", "pluck", "E3")``."""
     command = ["sox", "-R", "-D", "-n", "-r", str(rate), "-b", "16", "-c", "1", "-t", "wav", "-", *effect]
-    made = subprocess.run(command, check=True, capture_output=True, timeout=60)
+    made = subprocess.run(command, check=True, capture_output=True, timeout=240)
     pcm, _ = read_wav(io.BytesIO(made.stdout))
     return pcm

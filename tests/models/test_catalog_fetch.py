@@ -322,11 +322,11 @@ def test_a_hub_that_cannot_be_reached_is_one_clear_error(hub: Hub, tmp_path: Pat
 
 @pytest.mark.parametrize("where", ["listing", "model.bin"])
 def test_a_hub_that_hangs_is_given_up(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str):
-    monkeypatch.setattr("models.fetch._SILENCE_S", 0.2)
+    monkeypatch.setattr("models.fetch._SILENCE_S", 0.5)
     monkeypatch.setattr("models.fetch._PAUSE_S", 0.0)
     hub.faults[where] = "hangs"
     with pytest.raises(
-        WeightsError, match=r"could not fetch acme/chat: the hub said nothing for 0\.2 s; fetch again"
+        WeightsError, match=r"could not fetch acme/chat: the hub said nothing for 0\.5 s; fetch again"
     ) as hung:
         fetch("cpu", tmp_path / "w", quiet, endpoint=hub.address)
     assert hung.value.retryable

@@ -165,7 +165,7 @@ async def test_a_pool_without_a_free_connection_is_full():
         ChatPeer([after_a_word(be_silent)]) as peer,
         httpx2.AsyncClient(limits=httpx2.Limits(max_connections=1), trust_env=False) as client,
     ):
-        chat = OpenAIChat(peer.url, "m", name="test", client=client, timeouts=Timeouts(connect=0.1))
+        chat = OpenAIChat(peer.url, "m", name="test", client=client, timeouts=Timeouts(connect=0.5))
         async with aclosing(chat.stream(HELLO)) as first:
             await anext(first)
             with pytest.raises(CapacityError, match="no connection free"):

@@ -66,7 +66,7 @@ class Caller:
 
     async def responses(self, number: int) -> list[e.ResponseView]:
         """This many, as they were done."""
-        async with asyncio.timeout(30), self._news:
+        async with asyncio.timeout(60), self._news:
             while len(done := [it.response for it in self.told if isinstance(it, e.ResponseDone)]) < number:
                 await self._news.wait()
         return done
@@ -128,7 +128,7 @@ async def test_a_voice_worker_that_is_killed_fails_the_response_in_it_only(piper
             worker = piper.pids[0]
             os.kill(worker, signal.SIGSTOP)
             await unlucky.ask("Are you open?")
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 while not piper.busy:  # noqa: ASYNC110 - a thread takes it, without an event of this loop
                     await asyncio.sleep(0.001)
             await waiting.ask("Are you open?")

@@ -36,7 +36,7 @@ class Engines:
 
     async def until(self, missing: str | None) -> None:
         """Until this is what is said to be missing."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while self.health.missing != missing:  # noqa: ASYNC110 - nobody is told when it changes
                 await asyncio.sleep(0)
 

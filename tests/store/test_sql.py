@@ -167,7 +167,7 @@ async def test_a_call_during_which_the_process_was_killed_is_known_to_have_been_
     store: SqlStore, url: str
 ) -> None:
     died = await asyncio.to_thread(
-        subprocess.run, [sys.executable, "-c", _BEGINS_AND_DIES, url], env={**os.environ}, timeout=60
+        subprocess.run, [sys.executable, "-c", _BEGINS_AND_DIES, url], env={**os.environ}, timeout=240
     )
     assert died.returncode == -signal.SIGKILL
     assert await store.begin("crash", CALL, context(store)) == Earlier(None)

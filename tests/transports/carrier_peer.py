@@ -40,7 +40,7 @@ class HandLeg:
 
     async def until(self, said: Callable[[list[Command]], bool]) -> None:
         """Wait until the server has said enough."""
-        async with asyncio.timeout(20), self._changed:
+        async with asyncio.timeout(60), self._changed:
             await self._changed.wait_for(lambda: said(self.commands))
 
     def of(self, kind: type[Command]) -> list[Command]:

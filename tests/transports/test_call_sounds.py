@@ -96,7 +96,7 @@ def house(words: str, logprob: float, language: str = "en") -> House:
 async def test_music_without_words_is_a_silent_caller():
     on_hold = house("", 0.0)
     async with sounding(on_hold, burst=30, pause=200) as leg:
-        await asyncio.wait_for(leg.closed.wait(), 20)
+        await asyncio.wait_for(leg.closed.wait(), 60)
     await until(lambda: on_hold.counts.closed == ["silent"])
     assert on_hold.questions == []
     assert on_hold.tts.said.count("Are you still there?") == 2
@@ -114,7 +114,7 @@ async def test_music_in_which_words_are_heard_gets_a_few_answers_and_then_a_good
 ):
     on_hold = house(words, -1.0, language)
     async with sounding(on_hold, burst=30, pause=200) as leg:
-        await asyncio.wait_for(leg.closed.wait(), 20)
+        await asyncio.wait_for(leg.closed.wait(), 60)
     await until(lambda: on_hold.counts.closed == ["silent"])
     assert 1 <= len(on_hold.questions) <= DOUBTFUL_ANSWERS
     said = on_hold.tts.said
@@ -124,7 +124,7 @@ async def test_music_in_which_words_are_heard_gets_a_few_answers_and_then_a_good
 async def test_a_sound_without_a_pause_is_a_silent_caller_once_no_words_were_found_in_it():
     on_hold = house("", 0.0)
     async with sounding(on_hold, burst=10**9, pause=0) as leg:
-        await asyncio.wait_for(leg.closed.wait(), 20)
+        await asyncio.wait_for(leg.closed.wait(), 60)
     await until(lambda: on_hold.counts.closed == ["silent"])
 
 

@@ -121,7 +121,7 @@ class House:
 
 async def until(true: Callable[[], bool]) -> None:
     """Look again and again."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not true():  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
@@ -340,7 +340,7 @@ async def test_a_carrier_that_sends_nothing_but_nonsense_is_hung_up_on(house: Ho
 async def until_closed(leg: HandLeg, told: set[str] | None = None) -> None:
     """A carrier that plays all that it gets."""
     told = set() if told is None else told
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not leg.closed.is_set():
             play_all(leg, told)
             await asyncio.sleep(0.01)
@@ -414,7 +414,7 @@ async def test_a_caller_whom_the_carrier_does_not_hand_on_is_told_and_the_call_g
     async with house.call("CA1", control=control) as leg:
         told: set[str] = set()
         leg.tell(leg.end.key("1"), leg.end.key("#"))
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not any("I could not connect you." in said for said in house.tts.said):
                 play_all(leg, told)
                 await asyncio.sleep(0.01)

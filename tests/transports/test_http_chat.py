@@ -372,7 +372,7 @@ async def test_an_engine_that_fails_in_the_middle_of_a_stream_says_so_in_it():
 
 async def test_a_body_that_does_not_go_on_is_waited_for_no_longer(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(rest, "_STALLED_S", 0.2)
-    async with asyncio.timeout(30), serving(chat.router(ScriptedChat("Hello."))) as url:
+    async with asyncio.timeout(60), serving(chat.router(ScriptedChat("Hello."))) as url:
         host, port = url.removeprefix("http://").split(":")
         reader, writer = await asyncio.open_connection(host, int(port))
         writer.write(b"POST /v1/chat/completions HTTP/1.1\r\nHost: test\r\nContent-Length: 50\r\n\r\n{")
@@ -386,7 +386,7 @@ async def test_a_body_that_does_not_go_on_is_waited_for_no_longer(monkeypatch: p
 
 async def test_a_client_that_leaves_a_stream_ends_the_generation():
     model = Endless()
-    async with asyncio.timeout(30), sdk(chat.router(model)) as client:
+    async with asyncio.timeout(60), sdk(chat.router(model)) as client:
         stream = await client.chat.completions.create(model="any", messages=[USER], stream=True)
         await anext(aiter(stream))
         await stream.close()
@@ -403,7 +403,7 @@ async def test_a_client_that_leaves_before_a_whole_answer_ends_the_generation():
                 yield delta
 
     model = Noted()
-    async with asyncio.timeout(30), sdk(chat.router(model)) as client:
+    async with asyncio.timeout(60), sdk(chat.router(model)) as client:
         asking = asyncio.create_task(client.chat.completions.create(model="any", messages=[USER]))
         await begun.wait()
         asking.cancel()
@@ -413,7 +413,7 @@ async def test_a_client_that_leaves_before_a_whole_answer_ends_the_generation():
 async def test_a_client_that_never_reads_ends_the_generation(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(rest, "_STALLED_S", 0.2)
     model = Endless()
-    async with asyncio.timeout(30), http(chat.router(model)) as client:
+    async with asyncio.timeout(60), http(chat.router(model)) as client:
         request = client.build_request("POST", "/v1/chat/completions", json={"messages": [USER], "stream": True})
         answer = await client.send(request, stream=True)
         await model.closed.wait()

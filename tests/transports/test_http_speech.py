@@ -139,7 +139,7 @@ async def test_the_beginning_is_sent_before_the_end_is_made(name: str):
     tts = ScriptedVoice({"last": go_on})
     async with (
         sdk(door(tts)) as client,
-        asyncio.timeout(30),
+        asyncio.timeout(60),
         client.audio.speech.with_streaming_response.create(
             model="any", voice="alloy", input="Good morning to you. And the last one.", response_format=name
         ) as answer,
@@ -245,7 +245,7 @@ async def test_a_client_that_leaves_ends_the_synthesis(name: Any):
     tts = ScriptedVoice({"last": asyncio.Event()})
     text = "Good morning to you. And the last one. Never said."
     async with (
-        asyncio.timeout(30),
+        asyncio.timeout(60),
         sdk(door(tts)) as client,
         client.audio.speech.with_streaming_response.create(
             model="any", voice="alloy", input=text, response_format=name

@@ -353,7 +353,7 @@ async def test_an_engine_that_fails_in_the_middle_of_a_stream_says_so_in_it(door
 @pytest.mark.parametrize("stream", [False, True])
 async def test_a_client_that_leaves_ends_the_work(stream: bool):
     ear = ScriptedEar([], stuck=True)
-    async with asyncio.timeout(30), sdk(audio.router(Engines(ear), "", "en")) as client:
+    async with asyncio.timeout(60), sdk(audio.router(Engines(ear), "", "en")) as client:
         asking = asyncio.create_task(
             client.audio.transcriptions.create(file=("two.wav", TWO), model="any", stream=stream)
         )

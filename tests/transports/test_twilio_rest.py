@@ -63,7 +63,7 @@ async def test_what_twilio_does_not_do_is_told(api: RestApi, status: int, answer
 async def test_nobody_waits_for_ever_for_an_answer(api: RestApi):
     api.silent = True
     with pytest.raises(VoiceError, match="cannot be reached: ReadTimeout"):
-        await rest(api, timeout_s=0.1).hang_up("CA1")
+        await rest(api, timeout_s=0.5).hang_up("CA1")
 
 
 async def test_a_machine_that_is_not_there_is_told():

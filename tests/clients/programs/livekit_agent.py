@@ -153,7 +153,7 @@ async def reconnect(caller: LiveKitCaller) -> None:
     await realtime.update_chat_ctx(history)
     renewed = asyncio.Event()
     realtime.on("session_reconnected", lambda _: renewed.set())
-    await asyncio.wait_for(renewed.wait(), 20)
+    await asyncio.wait_for(renewed.wait(), 60)
     answer = await realtime.generate_reply(instructions=INSTRUCTIONS)
     async for message in answer.message_stream:
         caller.report.facts["after_renewal"] = "".join([str(words) async for words in message.text_stream])
@@ -170,7 +170,7 @@ async def try_urls(caller: LiveKitCaller) -> None:
         realtime = model.session()
         opened = asyncio.Event()
         realtime.on("openai_server_event_received", lambda _, opened=opened: opened.set())
-        await asyncio.wait_for(opened.wait(), 10)
+        await asyncio.wait_for(opened.wait(), 60)
         caller.report.facts["urls"].append(path)
         await realtime.aclose()
         await model.aclose()
