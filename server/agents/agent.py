@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from models.base import ChatModel, ToolSpec
 from server.agents.escalation import TransferToHuman
 from server.agents.files import AgentFile, EscalationEntry, McpEntry, ModelEntry, ToolEntry, fault, in_order
 from server.agents.http_tools import HttpTool
-from server.agents.mcp_tools import McpServer, McpTool, over_http, over_pipes
+from server.agents.mcp_tools import Listed, McpServer, McpTool, over_http, over_pipes
 from server.agents.python_tools import load_tools
 from server.core.events import SessionConfig, ToolLimits
 from server.core.tools import ToolPolicy
@@ -95,11 +95,22 @@ class Agent:
             except ToolError as error:
                 _log.warning("an agent has to do without tools", extra={"agent": self.name, "error": str(error)})
                 continue
-            del self.servers[key]
-            only = entry.mcp.only if entry.mcp else None
-            for spec in (one.spec for one in listed):
-                if (only is None or spec.name in only) and spec.name not in self.tools:
-                    self.tools[spec.name] = McpTool(server, spec, ToolPolicy(**entry.policy))
+            self.servers.pop(key, None)
+            self._join(entry, server, listed)
+
+    def join_known(self) -> None:
+        """Take the tools of MCP servers that have been listed before: the first call after an edit has them, too."""
+        for key, (entry, server) in list(self.servers.items()):
+            if server.known is not None:
+                del self.servers[key]
+                self._join(entry, server, server.known)
+
+    def _join(self, entry: ToolEntry, server: McpServer, listed: Sequence[Listed]) -> None:
+        """What the server has listed, as far as the agent's file wants it. Names that are taken are left out."""
+        only = entry.mcp.only if entry.mcp else None
+        for spec in (one.spec for one in listed):
+            if (only is None or spec.name in only) and spec.name not in self.tools:
+                self.tools[spec.name] = McpTool(server, spec, ToolPolicy(**entry.policy))
 
 
 class HandOff:
@@ -124,8 +135,8 @@ class HandOff:
 
     async def run(self, call: ToolCall, context: ToolContext) -> AsyncIterator[Partial | Result]:
         """See RunnableTool."""
-        for name, value in call.arguments.items():
-            await context.state.set(name, value)
+        for name in self._target.file.accepts:
+            await context.state.set(name, call.arguments[name])
         changes = self._target.changes(await context.state.all())
         yield Result({"handed_over_to": self._target.name}, changes)
 
@@ -156,9 +167,10 @@ def assemble(
             faults += _escalate(agent, agent.file.escalation, escalate, folder, around)
         for target in agent.file.hands_to:
             _enter(agent, HandOff(agents[target]))
-    faults += _conflicts(folder, agents)
     if faults:
         raise SettingsError("\n".join(faults))
+    for agent in agents.values():
+        agent.join_known()
     return agents
 
 
@@ -173,19 +185,6 @@ def _escalate(
         told = f"{entry.to!r} is no name in phone.transfers: {', '.join(around.transfers)}"
         return [fault(folder, agent.name, ("escalation", "to"), told)]
     return []
-
-
-def _conflicts(folder: Path, agents: Mapping[str, Agent]) -> list[str]:
-    """A call that goes from one agent to another runs tools by their names: one name, one tool."""
-    faults: list[str] = []
-    owners: dict[str, Agent] = {}
-    for agent in agents.values():
-        for name, tool in agent.tools.items():
-            other = owners.setdefault(name, agent)
-            if other is not agent and other.tools[name].spec != tool.spec:
-                told = f"its tool {name} is another one than that of agent {other.name}"
-                faults.append(fault(folder, agent.name, ("tools",), told))
-    return faults
 
 
 def _add(agent: Agent, entry: ToolEntry, folder: Path, around: Surroundings, servers: dict[str, McpServer]) -> None:

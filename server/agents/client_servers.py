@@ -42,9 +42,12 @@ class ClientServers:
             await server.close()
             raise
         allowed = [one for one in listed if endpoint.allowed.takes(one.spec.name, one.read_only)]
-        return ClientServer(
-            server, [kinds.McpTool(server, one.spec, ToolPolicy(read_only=one.read_only)) for one in allowed]
-        )
+        return ClientServer(server, [kinds.McpTool(server, one.spec, _policy(one.read_only)) for one in allowed])
+
+
+def _policy(read_only: bool) -> ToolPolicy:
+    # The call is an item of the answer, and ends with it.
+    return ToolPolicy(on_interrupt="cancel", read_only=read_only)
 
 
 class ClientServer:

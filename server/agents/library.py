@@ -104,8 +104,9 @@ class Agents:
         tables = {one.name: one.file.escalation for one in reachable if one.file.escalation}
         model = LimitedModel(models, agent.file, state, heard, Watch(tables, heard))
         own = SessionEngines(engines.vad, NotingTranscriber(engines.stt, heard), model, engines.tts)
-        tools = {called: tool for one in reachable for called, tool in one.tools.items()}
-        toolbox = Toolbox(tools, self._ledger, state, scope, self._mcp)
+        # As they are, not copied: tools of an MCP server that answers late belong to calls under way, too.
+        tools = {one.name: one.tools for one in reachable}
+        toolbox = Toolbox(ledger=self._ledger, state=state, scope=scope, mcp=self._mcp, agents=tools)
         return Role(agent.config(base), own, toolbox, agent.opening, agent.notice, not agent.file.cloud.allow)
 
     async def close(self) -> None:

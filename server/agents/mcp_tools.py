@@ -110,10 +110,12 @@ class Listed:
 
 
 class McpServer:
-    """One server, connected when it is needed and again when the connection was lost."""
+    """One server, connected when it is needed and again when the connection was lost. known: what it offered when it
+    was asked last, None while it never answered."""
 
     def __init__(self, name: str, transport: Transport, connect_s: float = _CONNECT_S) -> None:
         self.name = name
+        self.known: Sequence[Listed] | None = None
         self._transport = transport
         self._connect_s = connect_s
         self._connecting = asyncio.Lock()
@@ -129,7 +131,8 @@ class McpServer:
                 found += map(_listed, page.tools)
                 cursor = page.next_cursor
                 if cursor is None or len(found) > _MAX_TOOLS:
-                    return found[:_MAX_TOOLS]
+                    self.known = found[:_MAX_TOOLS]
+                    return self.known
 
     async def call(self, call: ToolCall) -> Any:
         """Run one tool. Raises ToolError for what the server says, and when it is gone."""

@@ -59,11 +59,14 @@ class RemoteTools:
             step.yields = True
             return
         limits = config.tool_limits
-        refusal = "limit" if self._in_turn >= limits.turn or self._in_session >= limits.session else ""
-        self._in_turn += 1
-        self._in_session += 1
+        exhausted = self._in_turn >= limits.turn or self._in_session >= limits.session
+        counts = tool is None or not tool.policy.unlimited
+        refusal = "limit" if exhausted and counts else ""
+        self._in_turn += counts
+        self._in_session += counts
         step.running[item.call_id] = tool
-        effect = e.RunTool(item.call_id, item.name, item.arguments, response_id, turn_id, config.language, refusal)
+        known = (response_id, turn_id, config.language, refusal, config.agent)
+        effect = e.RunTool(item.call_id, item.name, item.arguments, *known)
         self._runner.start(effect)
 
     def new_turn(self) -> None:
@@ -113,7 +116,7 @@ class RemoteTools:
             if not step.running:
                 continue
             for call_id, tool in list(step.running.items()):
-                if tool is None or tool.policy.on_interrupt == "cancel":
+                if tool is None or tool.policy.cancels:
                     del step.running[call_id]
                     self._runner.stop(call_id)
                     cut.append(e.Item("", e.ItemKind.FUNCTION_CALL_OUTPUT, call_id=call_id, output=CUT_SHORT))

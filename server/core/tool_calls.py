@@ -231,7 +231,7 @@ class ToolCalls:
         for call in list(self._calls.values()):
             if call.late or call.result is not None:
                 continue
-            if call.policy.on_interrupt == "cancel":
+            if call.policy.cancels:
                 del self._calls[call.call_id]
                 outputs.append(e.StopTool(call.call_id))
                 outputs += self._outcome(call, "", CUT_SHORT)

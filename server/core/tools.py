@@ -26,8 +26,9 @@ class ToolPolicy:
     """How a tool is run, and what is said meanwhile.
 
     timeout_s: seconds that a call may take in all. on_interrupt: when the caller speaks over the answer, ``cancel``
-    ends the call, ``finish`` lets it go on and reports its result later. safe: it only looks things up, so it may be
-    tried again and asked twice; anything else is never run twice (RFC 9110 means the same by "safe" methods).
+    ends the call, which must leave nothing behind then, ``finish`` lets it go on and reports its result later; "" ends
+    what changes nothing, and lets go on what may have begun to. safe: it only looks things up, so it may be tried again
+    and asked twice; anything else is never run twice (RFC 9110 means the same by "safe" methods).
     result_limit_bytes: a longer result is not shown to the model.
     filler: what is said when the model calls the tool without a word of its own, by ISO 639-1 language; ANY_LANGUAGE
     for all others, no entry for silence. second_filler: said when slow_after_s seconds have passed without a result.
@@ -36,7 +37,7 @@ class ToolPolicy:
     """
 
     timeout_s: float = 10.0
-    on_interrupt: str = "cancel"
+    on_interrupt: str = ""
     safe: bool = False
     result_limit_bytes: int = 16 * 1024
     filler: Mapping[str, str] = field(default_factory=lambda: EMPTY)
@@ -44,6 +45,11 @@ class ToolPolicy:
     slow_after_s: float = 5.0
     unlimited: bool = False
     read_only: bool = False
+
+    @property
+    def cancels(self) -> bool:
+        """Whether an interruption ends a call."""
+        return self.on_interrupt == "cancel" or (not self.on_interrupt and (self.safe or self.read_only))
 
 
 @dataclass(frozen=True, slots=True)

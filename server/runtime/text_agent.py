@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
+from uuid import uuid4
 
 from models.base import (
     ChatDelta,
@@ -38,7 +39,8 @@ class _Step:
     say: str = ""
 
     def add(self, piece: ToolCallDelta) -> None:
-        call_id, name, arguments = self.calls.get(piece.index, (piece.id or "", piece.name or "", ""))
+        # An id of our own: some servers number the calls of each answer anew, and two calls would be one.
+        call_id, name, arguments = self.calls.get(piece.index, (f"call_{uuid4().hex[:24]}", piece.name or "", ""))
         self.calls[piece.index] = call_id, name, arguments + piece.arguments
 
 
@@ -164,10 +166,11 @@ class TextAgent:
         config = self._config
         own = [one.tool for one in config.server_tools]
         tools = [ToolSpec(tool.name, tool.description, tool.parameters) for tool in own]
+        taken = {tool.name for tool in tools}
         return replace(
             request,
             messages=[ChatMessage("system", config.instructions), *messages],
-            tools=[*tools, *request.tools],
+            tools=[*tools, *(tool for tool in request.tools if tool.name not in taken)],
             # Whoever calls on and on after its last allowed call gets no further one.
             tool_choice="none" if self._exhausted(ran) else "auto" if ran else request.tool_choice,
             agent=config.agent,

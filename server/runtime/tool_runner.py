@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
@@ -69,15 +68,14 @@ class ToolRunner:
         self._closed = False
         self._tasks: dict[str, tuple[asyncio.Task[None], bool]] = {}
         self._deeds: dict[str, asyncio.Future[str]] = {}
-        self._keys: dict[str, str] = {}
-        self._told: Counter[str] = Counter()
+        self._of_calls: dict[str, str] = {}
 
     def start(self, effect: e.RunTool) -> None:
         """Run the call beside everything else."""
-        tools = self.mcp.tools(effect.server_label) if effect.server_label else self._toolbox.tools
+        tools = self.mcp.tools(effect.server_label) if effect.server_label else self._toolbox.of(effect.agent)
         tool = tools.get(effect.name)
-        finishes = tool is not None and tool.policy.on_interrupt == "finish"
-        task = asyncio.create_task(self._run(effect, tool))
+        finishes = tool is not None and not tool.policy.cancels
+        task = asyncio.create_task(self._run(effect, tools))
         self._tasks[effect.call_id] = task, finishes
         task.add_done_callback(lambda _: self._tasks.pop(effect.call_id, None))
 
@@ -89,11 +87,10 @@ class ToolRunner:
     async def told(self, call_ids: tuple[str, ...]) -> None:
         """The caller knows the outcome of these calls: the same words from now on ask for a new deed."""
         for call_id in call_ids:
-            key = self._keys.pop(call_id, None)
-            if key is not None:
-                self._told[key.partition(".")[0]] += 1
+            deed = self._of_calls.pop(call_id, None)
+            if deed is not None:
                 with suppress(StoreError):
-                    await self._toolbox.ledger.told(key)
+                    await self._toolbox.ledger.told(deed)
 
     def close(self) -> None:
         """The session is over. What has to be finished is finished, and written down for the next one."""
@@ -106,10 +103,10 @@ class ToolRunner:
             else:
                 task.cancel()
 
-    async def _run(self, effect: e.RunTool, tool: RunnableTool | None) -> None:
+    async def _run(self, effect: e.RunTool, tools: Mapping[str, RunnableTool]) -> None:
         started = self._clock()
         try:
-            ended = await self._attempt(effect, tool)
+            ended = await self._attempt(effect, tools)
         except StoreError as error:
             _log.warning("a call could not be written down", extra={"error": str(error)})
             ended = _failed(e.ToolOutcome.ERROR, "the server could not write the call down, so it was not made")
@@ -129,32 +126,49 @@ class ToolRunner:
         if not self._closed:
             await self._deliver(fact)
 
-    async def _attempt(self, effect: e.RunTool, tool: RunnableTool | None) -> _Ended:
+    async def _attempt(self, effect: e.RunTool, tools: Mapping[str, RunnableTool]) -> _Ended:
         if effect.refusal:
             return _failed(e.ToolOutcome.LIMIT, hint="Too many calls: answer without calling a tool.")
+        tool = tools.get(effect.name)
         if tool is None:
-            known = ", ".join(sorted(self._toolbox.tools))
+            known = ", ".join(sorted(tools))
             return _failed(e.ToolOutcome.UNKNOWN_TOOL, hint=f"There is no such tool; there are: {known}")
         arguments = check(tool.spec.parameters, effect.arguments)
         if arguments.problem:
             return _failed(e.ToolOutcome.INVALID_ARGUMENTS, hint=f"Invalid arguments: {arguments.problem}")
         values = settled(tool.spec.parameters, arguments.values)
-        key = self._key(effect, tool, orjson.dumps(values, option=orjson.OPT_SORT_KEYS))
-        call = ToolCall(effect.call_id, effect.name, values, key, effect.response_id, effect.turn_id)
+        toolbox, safe = self._toolbox, tool.policy.safe
+        deed = self._deed_of(effect, safe, orjson.dumps(values, option=orjson.OPT_SORT_KEYS))
+        if deed in self._deeds:
+            return await self._same(self._deeds[deed])
+        done = self._deeds[deed] = asyncio.get_running_loop().create_future()
+        try:
+            # A lookup has a name of its own already.
+            key = deed if safe else await toolbox.ledger.key(deed)
+            call = ToolCall(effect.call_id, effect.name, values, key, effect.response_id, effect.turn_id)
+            ended = await self._begun(deed, call, self._context(effect), tool)
+            done.set_result(ended.output)
+            return ended
+        finally:
+            done.cancel()
+            del self._deeds[deed]
+
+    def _context(self, effect: e.RunTool) -> ToolContext:
         toolbox = self._toolbox
         scope = toolbox.scope or self._session_id
         around = (effect.agent, effect.language, toolbox.state, toolbox.transfer)
-        context = ToolContext(self._session_id, scope, *around)
-        if key in self._deeds:
-            return await self._same(self._deeds[key])
-        earlier = await toolbox.ledger.begin(key, call, context)
+        return ToolContext(self._session_id, scope, *around)
+
+    async def _begun(self, deed: str, call: ToolCall, context: ToolContext, tool: RunnableTool) -> _Ended:
+        """The outcome of a deed: of an earlier one that is the same, or of this one once it is done."""
+        earlier = await self._toolbox.ledger.begin(deed, call, context)
         if earlier is not None and earlier.output is not None:
-            self._keys[effect.call_id] = key
+            self._of_calls[call.call_id] = deed
             return _Ended(e.ToolOutcome.REPEATED, earlier.output)
         if earlier is not None and not tool.policy.safe:
             hint = "It was begun before, and nobody knows whether it happened."
             return _failed(e.ToolOutcome.UNCERTAIN, hint=hint)
-        return await self._deed(call, context, tool)
+        return await self._done(deed, call, context, tool)
 
     async def _same(self, deed: asyncio.Future[str]) -> _Ended:
         """The very same deed is being done by another call."""
@@ -163,35 +177,41 @@ class ToolRunner:
             return _failed(e.ToolOutcome.ERROR, "cancelled")
         return _Ended(e.ToolOutcome.REPEATED, deed.result())
 
-    def _key(self, effect: e.RunTool, tool: RunnableTool, arguments: bytes) -> str:
+    def _deed_of(self, effect: e.RunTool, safe: bool, arguments: bytes) -> str:
         """A lookup is itself only; any other call is the same deed as one with the same words, until that was told."""
         scope = self._toolbox.scope or self._session_id
-        what = self._session_id.encode() + effect.call_id.encode() if tool.policy.safe else arguments
-        digest = hashlib.sha256(b"\0".join([scope.encode(), effect.name.encode(), what])).hexdigest()
-        return f"{digest}.{self._told[digest]}"
+        what = self._session_id.encode() + effect.call_id.encode() if safe else arguments
+        return hashlib.sha256(b"\0".join([scope.encode(), effect.name.encode(), what])).hexdigest()
 
-    async def _deed(self, call: ToolCall, context: ToolContext, tool: RunnableTool) -> _Ended:
-        """Run it, and write down what came of it."""
-        key, ledger = call.idempotency_key, self._toolbox.ledger
-        done = self._deeds[key] = asyncio.get_running_loop().create_future()
+    async def _done(self, deed: str, call: ToolCall, context: ToolContext, tool: RunnableTool) -> _Ended:
+        """Do it, and write down what came of it."""
         started = self._clock()
         try:
             ended = await self._bounded(call, context, tool)
-            if ended.nothing_done:
-                await ledger.abandon(key)
-            else:
-                await ledger.finish(key, ended.outcome.value, ended.output, self._clock() - started)
-                self._keys[call.call_id] = key
-            done.set_result(ended.output)
-            return ended
         except asyncio.CancelledError:
-            # Only calls that declare it are stopped: they leave nothing behind.
-            with suppress(StoreError):
-                await ledger.abandon(key)
+            # One that declares it leaves nothing behind. Of any other nobody knows: it stays written down as begun.
+            if tool.policy.cancels:
+                with suppress(StoreError):
+                    await self._toolbox.ledger.abandon(deed)
             raise
-        finally:
-            done.cancel()
-            del self._deeds[key]
+        # It has happened now: whoever stops the call does not stop that from being written down.
+        writing = asyncio.create_task(self._write_down(deed, call, ended, self._clock() - started))
+        _FINISHING.add(writing)
+        writing.add_done_callback(_FINISHING.discard)
+        await asyncio.shield(writing)
+        return ended
+
+    async def _write_down(self, deed: str, call: ToolCall, ended: _Ended, seconds: float) -> None:
+        ledger = self._toolbox.ledger
+        try:
+            if ended.nothing_done:
+                await ledger.abandon(deed)
+            else:
+                await ledger.finish(deed, ended.outcome.value, ended.output, seconds)
+                self._of_calls[call.call_id] = deed
+        except StoreError as error:
+            # What came of it is known all the same, and told. Asked again, nobody will know, and it is not done twice.
+            _log.error("the outcome of a call could not be written down", extra={"error": str(error)})
 
     async def _bounded(self, call: ToolCall, context: ToolContext, tool: RunnableTool) -> _Ended:
         attempts = 2 if tool.policy.safe else 1

@@ -8,11 +8,13 @@ and the size of its result after: a tool does neither.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from models.base import ToolSpec
+from server.core.inputs import ToolOutcome
 from server.core.tools import EMPTY, McpEndpoint, ServerTool, Tool, ToolPolicy
 from server.errors import ToolError
 
@@ -134,7 +136,7 @@ class RunnableTool(Protocol):
         Raises ToolError for what the model should be told (its text is shown to it: short, no secrets), with
         ``retryable`` where nothing has happened yet and once more may help: it is tried once more if the policy says
         ``safe``. Any other exception is logged, and the model is told "internal error". On timeout and on a barge-in
-        with ``on_interrupt = "cancel"`` the generator is cancelled: CancelledError must pass through.
+        (see ToolPolicy) the generator is cancelled: CancelledError must pass through.
         """
         ...
 
@@ -150,26 +152,32 @@ class Earlier:
 class CallLedger(Protocol):
     """Remembers calls, so that none that already happened is run again, also after a crash between call and answer.
 
-    The life of a deed (one idempotency key): ``begin`` → it runs → ``finish`` → the caller is told → ``told``. An
-    identical call that comes before ``told`` is the same deed and gets its outcome; one that comes after is a new deed.
-    Each method has to be durable when it returns, and ``begin`` atomic between processes. Raises StoreError when it
-    cannot be.
+    The life of a deed: ``begin`` → it runs → ``finish`` → the caller is told → ``told``. An identical call that comes
+    before ``told`` is the same deed and gets its outcome; one that comes after is a new deed. deed: a name for what is
+    done and for whom, up to 128 characters. Each method has to be durable when it returns, and ``begin`` atomic between
+    processes. Raises StoreError when it cannot be.
     """
 
-    async def begin(self, key: str, call: ToolCall, context: ToolContext) -> Earlier | None:
+    async def key(self, deed: str) -> str:
+        """The idempotency key under which it is done next: another one each time that the caller was told of it, also
+        in another session, as who carries deeds out may remember keys for days. One that ended in a timeout may have
+        happened: it keeps its key when it is tried again."""
+        ...
+
+    async def begin(self, deed: str, call: ToolCall, context: ToolContext) -> Earlier | None:
         """None: the deed is new, it is written down as begun, run it. Otherwise do not run it."""
         ...
 
-    async def finish(self, key: str, outcome: str, output: str, seconds: float) -> None:
+    async def finish(self, deed: str, outcome: str, output: str, seconds: float) -> None:
         """The deed is over. outcome: a ToolOutcome value. output: the JSON text the model gets."""
         ...
 
-    async def abandon(self, key: str) -> None:
+    async def abandon(self, deed: str) -> None:
         """The deed certainly never happened (nothing was sent out): forget that it was begun."""
         ...
 
-    async def told(self, key: str) -> None:
-        """The answer that reports the deed has been spoken. Unknown keys are ignored."""
+    async def told(self, deed: str) -> None:
+        """The answer that reports the deed has been spoken. Unknown ones are ignored."""
         ...
 
 
@@ -213,27 +221,35 @@ class MemoryLedger:
 
     def __init__(self) -> None:
         self._outputs: dict[str, str | None] = {}
+        self._timed_out: set[str] = set()
+        self._told: Counter[str] = Counter()
 
-    async def begin(self, key: str, call: ToolCall, context: ToolContext) -> Earlier | None:
-        if key in self._outputs:
-            return Earlier(self._outputs[key])
-        self._outputs[key] = None
+    async def key(self, deed: str) -> str:
+        return f"{deed}.{self._told[deed]}"
+
+    async def begin(self, deed: str, call: ToolCall, context: ToolContext) -> Earlier | None:
+        if deed in self._outputs:
+            return Earlier(self._outputs[deed])
+        self._outputs[deed] = None
         return None
 
-    async def finish(self, key: str, outcome: str, output: str, seconds: float) -> None:
-        self._outputs[key] = output
+    async def finish(self, deed: str, outcome: str, output: str, seconds: float) -> None:
+        self._outputs[deed] = output
+        (self._timed_out.add if outcome == ToolOutcome.TIMEOUT else self._timed_out.discard)(deed)
 
-    async def abandon(self, key: str) -> None:
-        self._outputs.pop(key, None)
+    async def abandon(self, deed: str) -> None:
+        self._outputs.pop(deed, None)
 
-    async def told(self, key: str) -> None:
-        self._outputs.pop(key, None)
+    async def told(self, deed: str) -> None:
+        if self._outputs.pop(deed, None) is not None and deed not in self._timed_out:
+            self._told[deed] += 1
 
 
 @dataclass(frozen=True, slots=True)
 class Toolbox:
-    """What one session's calls are run with. tools: by name, of all agents that the session may come to; which of them
-    the model is offered is ``SessionConfig.server_tools``. transfer: see ToolContext."""
+    """What one session's calls are run with. tools: by name, for every agent; which of them the model is offered is
+    ``SessionConfig.server_tools``. agents: those of single agents, by the agent's name: no other one can call them.
+    transfer: see ToolContext."""
 
     tools: Mapping[str, RunnableTool] = field(default_factory=dict)
     ledger: CallLedger = field(default_factory=MemoryLedger)
@@ -241,6 +257,11 @@ class Toolbox:
     scope: str = ""
     mcp: McpConnector | None = None
     transfer: Callable[[str], bool] = _nobody
+    agents: Mapping[str, Mapping[str, RunnableTool]] = field(default_factory=dict)
+
+    def of(self, agent: str) -> Mapping[str, RunnableTool]:
+        """The tools that this agent has, by name."""
+        return {**self.tools, **self.agents.get(agent, {})}
 
 
 def offered(tool: RunnableTool) -> ServerTool:

@@ -17,9 +17,9 @@ from server.runtime.tools import CallLedger, SharedState
 class CallRecord:
     """One call of a tool as it stands in the store.
 
-    key: its idempotency key. arguments, output: JSON texts. outcome: how it ended, output: what the model was given;
-    both None while nobody has written down how it ended. begun_at, told_at: Unix seconds; told_at is None until the
-    caller has been told.
+    key: the deed (see CallLedger). arguments, output: JSON texts. outcome: how it ended, output: what the model was
+    given; both None while nobody has written down how it ended. begun_at, told_at: Unix seconds; told_at is None until
+    the caller has been told.
     """
 
     key: str

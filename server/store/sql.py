@@ -14,6 +14,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from server.core.inputs import ToolOutcome
 from server.errors import StoreError
 from server.runtime.tools import Earlier, ToolCall, ToolContext
 from server.store.base import CallRecord
@@ -44,7 +45,7 @@ _calls = sa.Table(
     "tool_calls",
     _metadata,
     sa.Column("id", sa.Integer, primary_key=True),
-    sa.Column("key", sa.String(256), nullable=False),
+    sa.Column("key", sa.String(256), nullable=False, index=True),
     sa.Column("session_id", sa.ForeignKey("sessions.id", ondelete="CASCADE"), nullable=False, index=True),
     sa.Column("tool", sa.String(128), nullable=False),
     sa.Column("arguments", sa.Text, nullable=False),
@@ -122,11 +123,19 @@ class SqlStore:
         """See Store."""
         return SqlState(self, session_id, agent)
 
-    async def begin(self, key: str, call: ToolCall, context: ToolContext) -> Earlier | None:
+    async def key(self, deed: str) -> str:
+        """See CallLedger."""
+        timeout = _calls.c.outcome.is_not_distinct_from(ToolOutcome.TIMEOUT.value)
+        last = sa.select(sa.func.max(_calls.c.told_at)).where(_calls.c.key == deed, sa.not_(timeout))
+        async with self._transaction() as connection:
+            told_at = (await connection.execute(last)).scalar_one()
+        return f"{deed}.{round((told_at or 0) * 1000)}"
+
+    async def begin(self, deed: str, call: ToolCall, context: ToolContext) -> Earlier | None:
         """See CallLedger."""
         now = self._clock()
         row = {
-            "key": key,
+            "key": deed,
             "session_id": context.session_id,
             "tool": call.name,
             "arguments": orjson.dumps(dict(call.arguments)).decode(),
@@ -134,31 +143,31 @@ class SqlStore:
         }
         write = self._insert(_calls).values(row)
         write = write.on_conflict_do_nothing(index_elements=[_calls.c.key], index_where=_untold)
-        past = sa.update(_calls).where(_calls.c.key == key, _untold, _calls.c.begun_at < now - _SAME_DEED_S)
+        past = sa.update(_calls).where(_calls.c.key == deed, _untold, _calls.c.begun_at < now - _SAME_DEED_S)
         async with self._transaction() as connection:
             await self._know_session(connection, context.session_id, context.agent)
             await connection.execute(past.values(told_at=now))
             if (await connection.execute(write)).rowcount:
                 return None
-            found = await connection.execute(sa.select(_calls.c.output).where(_calls.c.key == key, _untold))
+            found = await connection.execute(sa.select(_calls.c.output).where(_calls.c.key == deed, _untold))
             return Earlier(found.scalar_one())
 
-    async def finish(self, key: str, outcome: str, output: str, seconds: float) -> None:
+    async def finish(self, deed: str, outcome: str, output: str, seconds: float) -> None:
         """See CallLedger. An outcome that stands is not changed."""
-        ended = sa.update(_calls).where(_calls.c.key == key, _untold, _calls.c.outcome.is_(None))
+        ended = sa.update(_calls).where(_calls.c.key == deed, _untold, _calls.c.outcome.is_(None))
         async with self._transaction() as connection:
             await connection.execute(ended.values(outcome=outcome, output=output, seconds=seconds))
 
-    async def abandon(self, key: str) -> None:
+    async def abandon(self, deed: str) -> None:
         """See CallLedger."""
         async with self._transaction() as connection:
-            await connection.execute(sa.delete(_calls).where(_calls.c.key == key, _untold))
+            await connection.execute(sa.delete(_calls).where(_calls.c.key == deed, _untold))
 
-    async def told(self, key: str) -> None:
+    async def told(self, deed: str) -> None:
         """See CallLedger."""
         async with self._transaction() as connection:
             await connection.execute(
-                sa.update(_calls).where(_calls.c.key == key, _untold).values(told_at=self._clock())
+                sa.update(_calls).where(_calls.c.key == deed, _untold).values(told_at=self._clock())
             )
 
     async def calls(self, session_id: str) -> Sequence[CallRecord]:

@@ -85,7 +85,8 @@ def equip(
     numbers = (tools.transfers or {}) if transfers else {}
     if numbers:
         own.append(TransferCall(leave, numbers, tools.book))
-    own = [tool for tool in own if tool.spec.name not in toolbox.tools]
+    taken = {*toolbox.tools, *(name for tools in toolbox.agents.values() for name in tools)}
+    own = [tool for tool in own if tool.spec.name not in taken]
     named = {**toolbox.tools, **{tool.spec.name: tool for tool in own}}
 
     def transfer(to: str) -> bool:

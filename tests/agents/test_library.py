@@ -20,7 +20,7 @@ from server.errors import SettingsError
 from server.policy.egress import Egress
 from server.policy.vault import Vault
 from server.runtime.tools import McpConnector, MemoryLedger, MemoryState, ToolCall, ToolContext
-from tests.agents.calls import context, pieces
+from tests.agents.calls import context, pieces, run
 from tests.agents.mcp_process import PEER
 
 ROUTER = """
@@ -106,9 +106,10 @@ async def test_a_session_starts_with_what_its_agents_file_says(folder: Path) -> 
 
 async def test_a_call_is_handed_over_with_typed_facts_and_back_without_losing_them(folder: Path) -> None:
     agents = library(folder)
-    tools = cast(agents, "router").toolbox.tools
-    assert set(tools) == {"hand_over_to_booking", "hand_over_to_router", "get_price"}
-    there, back = tools["hand_over_to_booking"], tools["hand_over_to_router"]
+    toolbox = cast(agents, "router").toolbox
+    assert set(toolbox.of("router")) == {"hand_over_to_booking"}
+    assert set(toolbox.of("booking")) == {"hand_over_to_router", "get_price"}
+    there, back = toolbox.of("router")["hand_over_to_booking"], toolbox.of("booking")["hand_over_to_router"]
     assert there.spec.description == "Hand the call over to booking. Books appointments."
     assert there.spec.parameters["properties"] == {"service": {"type": "string"}}
     around = context()
@@ -133,7 +134,7 @@ async def test_a_changed_file_is_in_force_for_the_next_session(folder: Path) -> 
     _edit(folder / "tools.py", TOOLS.replace("return 25", "return 30"))
     assert cast(agents, "router").config.instructions == "You point."
     assert before.config.instructions == "You route."
-    price = cast(agents, "booking").toolbox.tools["get_price"]
+    price = cast(agents, "booking").toolbox.of("booking")["get_price"]
     call = ToolCall("c", "get_price", {"service": "x"}, "k", "r")
     around = ToolContext("s", "s", "booking", None, MemoryState())
     assert [piece async for piece in price.run(call, around)][-1].value == 30  # type: ignore[union-attr]
@@ -173,11 +174,19 @@ async def test_what_a_file_names_must_be_there(folder: Path, old: str, new: str,
     assert told in str(caught.value)
 
 
-async def test_one_name_is_one_tool_in_all_agents(folder: Path) -> None:
+async def test_two_agents_may_have_a_tool_of_the_same_name_each_and_run_their_own(folder: Path) -> None:
     _edit(folder / "router.toml", ROUTER + '[[tools]]\npython = "other.py"\n')
-    (folder / "other.py").write_text(TOOLS.replace("Price of a service.", "Prices."))
-    with pytest.raises(SettingsError, match="get_price is another one than that of agent booking"):
-        library(folder)
+    (folder / "other.py").write_text(TOOLS.replace("return 25", "return 7"))
+    toolbox = cast(library(folder), "router").toolbox
+    found = [await run(toolbox.of(agent)["get_price"], service="haircut") for agent in ("router", "booking")]
+    assert found == [7, 25]
+
+
+async def test_only_what_an_agent_accepts_becomes_a_fact(folder: Path) -> None:
+    hand_over = cast(library(folder), "router").toolbox.of("router")["hand_over_to_booking"]
+    around = context()
+    await pieces(hand_over, around, service="haircut", price="free of charge")
+    assert await around.state.all() == {"service": "haircut"}
 
 
 async def test_tools_of_an_mcp_server_join_when_it_answers(folder: Path) -> None:
@@ -187,7 +196,23 @@ async def test_tools_of_an_mcp_server_join_when_it_answers(folder: Path) -> None
     await agents.connect()
     role = cast(agents, "router")
     assert offered(role.config) == ["hand_over_to_booking", "get_weather", "say"]
-    assert role.toolbox.tools["say"].policy.safe
+    assert role.toolbox.of("router")["say"].policy.safe
+    # Also in the first call after an edit, before the server has been asked again.
+    _edit(folder / "booking.toml", BOOKING + "# edited\n")
+    assert offered(cast(agents, "router").config) == ["hand_over_to_booking", "get_weather", "say"]
+    await agents.close()
+
+
+async def test_a_call_that_began_before_its_mcp_server_answered_has_its_tools_once_it_does(folder: Path) -> None:
+    entry = f'[[tools]]\nname = "weather"\nmcp.command = {json.dumps([sys.executable, str(PEER)])}\n'
+    _edit(folder / "booking.toml", BOOKING + entry)
+    agents = library(folder)
+    toolbox = cast(agents, "router").toolbox
+    await agents.connect()
+    [result] = await pieces(toolbox.of("router")["hand_over_to_booking"], service="haircut")
+    promised = {tool.tool.name for tool in result.changes["server_tools"]}
+    assert "get_weather" in promised
+    assert promised <= set(toolbox.of("booking"))
     await agents.close()
 
 

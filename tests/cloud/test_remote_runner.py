@@ -459,6 +459,23 @@ async def test_a_tool_of_the_server_runs_here_and_its_result_is_sent_before_the_
         assert not call.door.of(e.SessionUpdated)
 
 
+async def test_a_tool_knows_which_agent_has_called_it(provider: Provider):
+    seen: list[str] = []
+
+    class Asking(Clock):
+        async def run(self, call: ToolCall, context: ToolContext) -> AsyncIterator[Partial | Result]:
+            seen.append(context.agent)
+            yield Result("noon")
+
+    tool = Asking()
+    config = e.SessionConfig(server_tools=(offered(tool),), agent="router")
+    async with calling(provider, config, toolbox=Toolbox(agents={"router": {"tell_time": tool}})):
+        there = await provider.connection()
+        await there.call("tell_time", "{}")
+        await there.until("response.create")
+    assert seen == ["router"]
+
+
 async def test_a_tool_that_has_the_words_has_them_recited(provider: Provider):
     tool = Clock(Partial("Let me look."), Result("noon", say="It is noon."))
     tool.go.set()

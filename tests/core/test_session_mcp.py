@@ -10,7 +10,7 @@ import pytest
 from server.core import events as e
 from tests.core.script import Script, names
 
-WEATHER = e.ServerTool(e.Tool("get_weather", "Weather.", {"type": "object"}))
+WEATHER = e.ServerTool(e.Tool("get_weather", "Weather.", {"type": "object"}), e.ToolPolicy(on_interrupt="cancel"))
 SERVER = e.McpEndpoint("weather", "https://weather.example/mcp", approval=e.NO_APPROVAL)
 ASKING = e.McpEndpoint("weather", "https://weather.example/mcp")
 

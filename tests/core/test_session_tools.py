@@ -12,6 +12,7 @@ from tests.core.script import Script, names
 HOURS = e.ServerTool(
     e.Tool("get_opening_hours", "Opening hours.", {"type": "object"}),
     e.ToolPolicy(
+        on_interrupt="cancel",
         filler={"en": "One moment.", "": "Moment."},
         second_filler={"en": "Still looking."},
         slow_after_s=3,

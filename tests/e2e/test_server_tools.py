@@ -152,7 +152,7 @@ async def test_speaking_over_the_filler_stops_the_tool(tmp_path: Path):
     async def never() -> None:
         await asyncio.Event().wait()
 
-    tool = Hours(never)
+    tool = Hours(never, on_interrupt="cancel")
     async with salon(tmp_path, tool) as (caller, _):
         since = caller.say(speak(QUESTION))
         await caller.until("response.output_audio.delta", since)

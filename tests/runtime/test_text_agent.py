@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncGenerator, AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from models.base import (
@@ -92,7 +92,20 @@ async def test_a_tool_is_run_between_the_steps_and_never_shown() -> None:
     system, user, called, result = model.asked[1].messages
     assert (system.text, user.text) == ("You are Anna.", "Hello?")
     assert called.tool_calls[0].name == "get_price"
-    assert (result.role, result.text, result.tool_call_id) == ("tool", '{"price":25}', "call_1_0")
+    assert (result.role, result.text, result.tool_call_id) == ("tool", '{"price":25}', called.tool_calls[0].id)
+
+
+async def test_calls_of_two_answers_are_two_calls_whatever_number_the_model_gives_them() -> None:
+    class Numbering(Model):
+        async def stream(self, request: ChatRequest) -> AsyncGenerator[ChatDelta, None]:
+            async for delta in super().stream(request):
+                yield replace(delta, id="call_0") if isinstance(delta, ToolCallDelta) and delta.id else delta
+
+    tool = Tool("get_price", Result(25))
+    tool.policy = ToolPolicy(safe=True)
+    steps: Any = [("", {"get_price": {"service": one}}) for one in ("haircut", "massage")]
+    await answer(agent(Numbering([*steps, ("Here you are.", {})]), tool))
+    assert [call.arguments["service"] for call in tool.calls] == ["haircut", "massage"]
 
 
 async def test_a_call_of_the_clients_own_tool_is_handed_to_the_client() -> None:
@@ -132,3 +145,5 @@ async def test_a_deed_of_which_the_client_never_heard_is_not_done_again() -> Non
     assert len(tool.calls) == 1
     await answer(agent(Model(script), tool, ledger=ledger))
     assert len(tool.calls) == 2
+    # Whoever carries it out may remember the key of the first one, and would take this for that.
+    assert tool.calls[0].idempotency_key != tool.calls[1].idempotency_key

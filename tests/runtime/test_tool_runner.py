@@ -202,9 +202,9 @@ async def test_a_deed_whose_outcome_nobody_knows_is_not_done_again():
     tool = ScriptedTool("book", Result("booked"))
     desk = Desk(tool, ledger=ledger, scope="+49301234")
     await desk.run("book")
-    (key,) = [call.idempotency_key for call in tool.calls]
-    await ledger.abandon(key)
-    assert await ledger.begin(key, tool.calls[0], tool.contexts[0]) is None
+    (deed,) = [call.idempotency_key.partition(".")[0] for call in tool.calls]
+    await ledger.abandon(deed)
+    assert await ledger.begin(deed, tool.calls[0], tool.contexts[0]) is None
     fact = await Desk(tool, ledger=ledger, scope="+49301234").run("book")
     assert fact.outcome == "uncertain"
     assert "nobody knows" in json.loads(fact.output)["hint"]
@@ -212,7 +212,7 @@ async def test_a_deed_whose_outcome_nobody_knows_is_not_done_again():
 
 
 async def test_a_call_that_is_stopped_tells_nothing_and_may_be_made_again():
-    tool = ScriptedTool("look", asyncio.Event())
+    tool = ScriptedTool("look", asyncio.Event(), on_interrupt="cancel")
     desk = Desk(tool)
     desk.start("look")
     await tool.started.wait()
@@ -223,6 +223,93 @@ async def test_a_call_that_is_stopped_tells_nothing_and_may_be_made_again():
     await tool.started.wait()
     desk.runner.close()
     assert desk.facts.empty()
+
+
+async def test_what_was_tried_again_after_a_timeout_carries_the_same_key_and_what_is_wished_anew_another():
+    hangs = ScriptedTool("book", asyncio.Event(), timeout_s=0.01)
+    keys = []
+    ledger = MemoryLedger()
+    for number in range(2):
+        desk = Desk(hangs, session=f"sess_{number}", ledger=ledger, scope="+49301234")
+        assert (await desk.run("book")).outcome == "timeout"
+        keys.append(hangs.calls[-1].idempotency_key)
+        await desk.runner.told(("call_1",))
+    works = ScriptedTool("book", Result("booked"))
+    for number in range(2, 4):
+        desk = Desk(works, session=f"sess_{number}", ledger=ledger, scope="+49301234")
+        assert (await desk.run("book")).outcome == "ok"
+        keys.append(works.calls[-1].idempotency_key)
+        await desk.runner.told(("call_1",))
+    assert keys[0] == keys[1] == keys[2] != keys[3]
+
+
+class _Slow(MemoryLedger):
+    """Takes its time to write an outcome down."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.writing, self.go, self.written = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def finish(self, deed: str, outcome: str, output: str, seconds: float) -> None:
+        self.writing.set()
+        await self.go.wait()
+        await super().finish(deed, outcome, output, seconds)
+        self.written.set()
+
+
+async def test_a_call_that_is_stopped_when_it_has_happened_has_happened():
+    ledger = _Slow()
+    tool = ScriptedTool("book", Result("booked"), on_interrupt="cancel")
+    desk = Desk(tool, ledger=ledger)
+    desk.start("book")
+    await ledger.writing.wait()
+    desk.runner.stop("call_1")
+    ledger.go.set()
+    await ledger.written.wait()
+    assert (await desk.run("book", call="call_2")).outcome == "repeated"
+    assert len(tool.calls) == 1
+
+
+async def test_a_deed_that_a_server_going_down_cuts_off_is_not_forgotten():
+    ledger = MemoryLedger()
+    tool = ScriptedTool("book", asyncio.Event())
+    desk = Desk(tool, ledger=ledger, scope="+49301234")
+    desk.start("book")
+    await tool.started.wait()
+    # What the event loop does to all tasks at the end.
+    desk.runner.stop("call_1")
+    await tool.ended.wait()
+    again = Desk(tool, session="sess_2", ledger=ledger, scope="+49301234")
+    assert (await again.run("book")).outcome == "uncertain"
+    assert len(tool.calls) == 1
+
+
+class _Full(MemoryLedger):
+    async def finish(self, *_: object) -> None:
+        raise StoreError("disk full")
+
+
+async def test_of_what_was_done_and_could_not_be_written_down_the_outcome_is_told_all_the_same():
+    tool = ScriptedTool("book", Result("booked"))
+    desk = Desk(tool, ledger=_Full())
+    fact = await desk.run("book")
+    assert (fact.outcome, fact.output) == ("ok", "booked")
+    assert (await desk.run("book", call="call_2")).outcome == "uncertain"
+    assert len(tool.calls) == 1
+
+
+async def test_an_agent_cannot_call_the_tools_of_another():
+    book, price = ScriptedTool("book", Result(1)), ScriptedTool("price", Result(2))
+    desk = Desk(agents={"router": {"price": price}, "booking": {"book": book}})
+    desk.runner.start(e.RunTool("call_1", "book", "{}", "resp_1", "", "en", agent="router"))
+    fact = await desk.finished()
+    assert (fact.outcome, json.loads(fact.output)["hint"]) == (
+        "unknown_tool",
+        "There is no such tool; there are: price",
+    )
+    assert book.calls == []
+    desk.runner.start(e.RunTool("call_2", "book", "{}", "resp_1", "", "en", agent="booking"))
+    assert (await desk.finished()).outcome == "ok"
 
 
 class _Unwritable(MemoryLedger):

@@ -101,8 +101,8 @@ async def test_a_tool_that_fails_is_answered_and_the_session_goes_on():
 
 async def test_a_call_that_ends_takes_its_lookups_along_and_lets_deeds_finish():
     gate = asyncio.Event()
-    look = ScriptedTool("hours", asyncio.Event(), schema=SCHEMA)
-    book = ScriptedTool("book", gate, Result("booked"), on_interrupt="finish")
+    look = ScriptedTool("hours", asyncio.Event(), schema=SCHEMA, safe=True)
+    book = ScriptedTool("book", gate, Result("booked"))
     chat = Receptionist([HOURS, ToolCallDelta(1, "{}", id="call_2", name="book")])
     async with call(chat, config(look, book), box(look, book)) as (runner, _):
         await runner.receive(e.CreateResponse(None))

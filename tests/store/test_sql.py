@@ -104,6 +104,20 @@ async def test_what_the_caller_was_told_of_may_be_done_anew_and_both_stay_on_rec
     assert (second.outcome, second.output, second.told_at) == (None, None, None)
 
 
+async def test_a_deed_done_anew_has_a_new_key_but_one_that_timed_out_keeps_it(store: SqlStore, clock: Clock) -> None:
+    keys = [await store.key("k")]
+    for outcome in ("ok", "timeout", "ok"):
+        await store.begin("k", CALL, context(store))
+        assert await store.key("k") == keys[-1]
+        await store.finish("k", outcome, "1", 0.5)
+        clock.now += 3
+        await store.told("k")
+        keys.append(await store.key("k"))
+    assert keys[1] == keys[2]
+    assert len(set(keys)) == 3
+    assert await store.key("other") != keys[0]
+
+
 async def test_an_outcome_that_stands_is_not_changed(store: SqlStore) -> None:
     await store.begin("k", CALL, context(store))
     await store.finish("k", "ok", "1", 0.5)
