@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 
 from server.settings_group import Group
+
+_MAX_PORT = 65_535
 
 
 class PhoneSettings(Group):
@@ -69,6 +71,14 @@ class AsteriskSettings(Group):
         pattern=r"^(\S+:\d{1,5})?$",
         description="Address for AudioSocket connections, as `host:port`; empty for none.",
     )
+
+    @field_validator("audiosocket")
+    @classmethod
+    def _is_a_port(cls, address: str) -> str:
+        port = address.rpartition(":")[2]
+        if port and not 1 <= int(port) <= _MAX_PORT:
+            raise ValueError(f"{port} is no port; allowed: 1 to {_MAX_PORT}")
+        return address
 
 
 class TwilioSettings(Group):

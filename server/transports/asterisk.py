@@ -9,6 +9,7 @@ import asyncio
 import logging
 import uuid
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Any
 
 from server.transports import carrier
@@ -40,7 +41,7 @@ class WebSocketChannelCodec:
         """See ``CarrierCodec``."""
         if isinstance(frame, bytes):
             return carrier.sound(frame, self._line, "MEDIA_START")
-        if not frame.startswith("{"):
+        if self._line is None and frame.startswith("MEDIA_START"):
             raise carrier.RefusedCall("control messages in plain text; have them in JSON with Dial option f(json)")
         message = carrier.parse(frame)
         match message.get("event"):
@@ -78,6 +79,7 @@ class WebSocketChannelCodec:
 
 HANG_UP, CALL_ID, KEY, SOUND, ERROR = 0x00, 0x01, 0x03, 0x10, 0xFF
 _HEADER = 3
+_GOODBYE_S = 5.0
 
 
 def packet(kind: int, payload: bytes = b"") -> bytes:
@@ -138,12 +140,20 @@ class AudioSocketCodec:
         return None
 
 
-class _TcpLeg:
-    """See ``Leg``."""
+class TcpLeg:
+    """See ``Leg``. goodbye_s: for Asterisk to take what it has not taken yet when the connection ends."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, asks_next: bool) -> None:
+    def __init__(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        *,
+        asks_next: bool,
+        goodbye_s: float = _GOODBYE_S,
+    ) -> None:
         self._reader, self._writer = reader, writer
         self.codec = AudioSocketCodec(asks_next=asks_next)
+        self._goodbye_s = goodbye_s
 
     async def frames(self) -> AsyncIterator[carrier.Frame]:
         """See ``Leg``."""
@@ -151,7 +161,7 @@ class _TcpLeg:
             while True:
                 header = await self._reader.readexactly(_HEADER)
                 yield header + await self._reader.readexactly(int.from_bytes(header[1:3], "big"))
-        except (asyncio.IncompleteReadError, ConnectionError):
+        except (asyncio.IncompleteReadError, OSError):  # a machine that is gone is no ConnectionError
             return
 
     async def send(self, frame: carrier.Frame) -> None:
@@ -159,14 +169,19 @@ class _TcpLeg:
         try:
             self._writer.write(frame if isinstance(frame, bytes) else frame.encode())
             await self._writer.drain()
-        except ConnectionError:
+        except OSError:
             _log.debug("Asterisk had left already")
 
     async def close(self) -> None:
-        """See ``Leg``. Asterisk hangs up."""
-        if not self._writer.is_closing():
-            await self.send(packet(HANG_UP))
-            self._writer.close()
+        """See ``Leg``. Asterisk hangs up. One that takes nothing is not waited for: the call holds a place."""
+        if self._writer.is_closing():
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._goodbye_s):
+                await self.send(packet(HANG_UP))
+                self._writer.close()
+                await self._writer.wait_closed()
+        self._writer.transport.abort()
 
 
 async def listen(calls: Calls, host: str, port: int, agent: str, *, asks_next: bool) -> asyncio.Server:
@@ -177,6 +192,6 @@ async def listen(calls: Calls, host: str, port: int, agent: str, *, asks_next: b
         return Caller(agent)
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await calls.answer(_TcpLeg(reader, writer, asks_next=asks_next), anybody)
+        await calls.answer(TcpLeg(reader, writer, asks_next=asks_next), anybody)
 
     return await asyncio.start_server(connected, host, port)

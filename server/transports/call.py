@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import replace
+from typing import Any
 
 from server.core import events as e
 from server.errors import EngineError, VoiceError
@@ -58,8 +58,7 @@ def _cast(door: DoorSettings, caller: Caller, engines: Engines, session_id: str)
     as done when the same number calls again."""
     if not caller.agent:
         return None
-    scope = hashlib.sha256(f"phone {caller.number}".encode()).hexdigest() if caller.number else ""
-    role = door.agents.cast(caller.agent, door.config, engines, session_id, scope) if door.agents else None
+    role = door.agents.cast(caller.agent, door.config, engines, session_id, caller.scope) if door.agents else None
     if role is None:
         raise RefusedCall(f"there is no agent {caller.agent!r}")
     return role
@@ -204,14 +203,12 @@ class Call:
 
     def finish(self, seconds: float) -> None:
         """End the call, with a goodbye, when so much more time has passed."""
-        if self._group is not None and not self._over.done():
-            self._group.create_task(self._courtesy.finish(seconds))
+        self._beside(self._courtesy.finish(seconds))
 
     def leave(self, number: str) -> None:
         """End the call once what is being said was heard. number: who is called next, "" for nobody."""
-        if self._group is not None and not self._over.done() and not self._leaving:
-            self._leaving = True
-            self._group.create_task(self._leave(number))
+        if not self._leaving:
+            self._leaving = self._beside(self._leave(number)) is not None
 
     async def _leave(self, number: str) -> None:
         """Where the carrier's REST API does not do it, a caller who was to be handed on is told, and stays. Hanging up
@@ -232,6 +229,14 @@ class Call:
     async def _end(self) -> None:
         raise _OverError(await self._over)
 
+    def _beside(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None] | None:
+        """Have this done beside the rest of the call; None, and not done at all, when the call is ending. (Where a part
+        of it fails the others are cancelled, and ``_over`` with ``_end``.)"""
+        if self._group is None or self._over.done():
+            work.close()
+            return None
+        return self._group.create_task(work)
+
     # ----------------------------------------------------------------------------- its connections
 
     async def carry(self, started: LineStarted, leg: Leg, events: AsyncIterator[LineEvent]) -> None:
@@ -243,12 +248,12 @@ class Call:
             raise RefusedCall("the call goes on in other samples than it began with")
         self._streams.add(started.stream_id)
         await self._running.wait()
-        if self._over.done() or self._group is None:
-            raise RefusedCall("the call is over")
         if self._reader is not None:
             self._reader.cancel()
-        previous, self._leg = self._leg, leg
-        reader = self._reader = self._group.create_task(self._read(started.format, previous, events))
+        reader = self._beside(self._read(started.format, self._leg, events))
+        if reader is None:
+            raise RefusedCall("the call is over")
+        self._leg, self._reader = leg, reader
         await asyncio.wait({reader})
         if self._leg is leg:
             await self._line_lost(leg)
@@ -278,9 +283,8 @@ class Call:
             return
         _log.info("media connection lost", extra={"call": self.id})
         self._playout.hold(True)
-        self._lost = asyncio.get_running_loop().call_later(self._manners.resume_s, self.hang_up, "lost")
-        assert self._group is not None
-        self._group.create_task(self._nobody_hears())
+        if self._beside(self._nobody_hears()) is not None:
+            self._lost = asyncio.get_running_loop().call_later(self._manners.resume_s, self.hang_up, "lost")
 
     async def _nobody_hears(self) -> None:
         await self._runner.receive(e.LineLost())
@@ -308,8 +312,8 @@ class Call:
         self._stall = asyncio.get_running_loop().call_later(STALL_MS / 1000, self._stalled)
 
     def _stalled(self) -> None:
-        if self._group is not None and self._leg is not None and not self._over.done():
-            self._group.create_task(self._fill(STALL_FILL_MS))
+        if self._leg is not None:
+            self._beside(self._fill(STALL_FILL_MS))
 
     async def _fill(self, ms: int) -> None:
         """No sound comes: whoever was speaking is silent now."""
@@ -326,11 +330,9 @@ class Call:
         if digit == "#":
             await self._typed()
         else:
-            self._keys_timer = asyncio.get_running_loop().call_later(self._manners.keys_s, self._keys_pause)
-
-    def _keys_pause(self) -> None:
-        if self._group is not None and not self._over.done():
-            self._group.create_task(self._typed())
+            self._keys_timer = asyncio.get_running_loop().call_later(
+                self._manners.keys_s, lambda: self._beside(self._typed())
+            )
 
     async def _typed(self) -> None:
         keys, self._keys = self._keys, ""

@@ -151,6 +151,10 @@ class Calls:
         except CapacityError:
             await self._refuse(started, leg, caller.agent)
             raise
+        except RefusedCall:
+            # Carriers that ask what comes next would be told to connect it again, for ever.
+            self._remember(started.call_id, "")
+            raise
         _log.info(
             "call",
             extra={"call": call.id, "session": call.session_id, "door": leg.codec.name, "pii.caller": caller.number},
@@ -163,12 +167,16 @@ class Calls:
             place.close()
             self._tasks.discard(task)
             del self._live[call.id]
-            self._ended[call.id] = call.transfer_to
-            if len(self._ended) > _REMEMBERED:
-                self._ended.popitem(last=False)
+            self._remember(call.id, call.transfer_to)
 
         task.add_done_callback(ended)
         return call
+
+    def _remember(self, call_id: str, transfer_to: str) -> None:
+        """It has ended. transfer_to: who is to be called now, "" for nobody."""
+        self._ended[call_id] = transfer_to
+        if len(self._ended) > _REMEMBERED:
+            self._ended.popitem(last=False)
 
     async def _refuse(self, started: LineStarted, leg: Leg, agent: str) -> None:
         """In words, as far as that holds up nobody: carriers without a webhook cannot say them themselves."""

@@ -5,6 +5,7 @@ A carrier's file has a ``CarrierCodec``; everything else about a call is the sam
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -14,6 +15,7 @@ import pybase64
 
 from server.core.events import AudioFormat
 from server.errors import ClientError
+from server.transports.withheld import withheld
 
 FRAME_MS = 20
 """All carriers cut speech into frames of this length."""
@@ -101,6 +103,12 @@ class Caller:
 
     agent: str = ""
     number: str = ""
+
+    @property
+    def scope(self) -> str:
+        """Whose deeds count as the same when the same number calls again; "" for a number that is not shown: those who
+        hide theirs are not one caller."""
+        return "" if withheld(self.number) else hashlib.sha256(f"phone {self.number}".encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

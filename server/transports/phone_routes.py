@@ -14,6 +14,7 @@ from fastapi import APIRouter, Request, Response, WebSocket
 
 from server.transports.calls import Calls, CallState
 from server.transports.carrier import CallControl, Caller, CarrierCodec, LineStarted
+from server.transports.rest import ApiRoute, bounded
 from server.transports.websocket_leg import WebSocketLeg
 
 _log = logging.getLogger(__name__)
@@ -68,7 +69,7 @@ def router(
     """``/NAME/voice`` and the WebSocket ``/NAME/stream``, both with ``?token=``; ``/NAME/next`` where there is no
     webhook: who is to be dialled now that a call's media connection has ended. control: the carrier's REST API.
     wide: see ``Offer``."""
-    routes = APIRouter()
+    routes = APIRouter(route_class=ApiRoute)
     query = urlencode({"token": token})
     stream_url = f"ws{public_url.removeprefix('http')}/{name}/stream?{query}"
     answer_url = f"{public_url}/{name}/voice?{query}"
@@ -78,11 +79,6 @@ def router(
             return True
         _log.warning("carrier request refused", extra={"door": name, "reason": "wrong token" if given else "no token"})
         return False
-
-    async def caller_of(started: LineStarted) -> Caller:
-        passed = started.parameters
-        agent = passed.get("agent") or (agent_of(passed.get("to", "")) if agent_of else "")
-        return Caller(agent, passed.get("caller", ""))
 
     async def voice(request: Request, token: str = "") -> Response:
         assert carrier.answer is not None
@@ -106,7 +102,12 @@ def router(
     async def after(token: str = "", call: str = "") -> Response:
         return Response(calls.transfer_of(call), media_type="text/plain") if right(token) else _forbidden()
 
-    async def stream(websocket: WebSocket, token: str = "", call: str = "") -> None:
+    async def stream(websocket: WebSocket, token: str = "", call: str = "", agent: str = "") -> None:
+        async def caller_of(started: LineStarted) -> Caller:
+            passed = started.parameters
+            named = agent or passed.get("agent") or (agent_of(passed.get("to", "")) if agent_of else "")
+            return Caller(named, passed.get("caller", ""))
+
         if not right(token):
             await websocket.send_denial_response(_forbidden())
             return
@@ -124,11 +125,7 @@ def router(
 
 async def _fields(request: Request) -> dict[str, str]:
     """Those of the query, and of a body that is a form or a JSON object."""
-    body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > _MAX_BODY:
-            return {}
+    body = await bounded(request, _MAX_BODY).body()
     try:
         parsed = orjson.loads(body)
     except orjson.JSONDecodeError:

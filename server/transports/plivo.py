@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlencode
 from xml.sax.saxutils import escape, quoteattr
 
 from server.transports import carrier
@@ -101,12 +102,14 @@ def _extra(message: dict[str, Any]) -> dict[str, str]:
 
 
 def answer(offer: Offer) -> tuple[Any, str]:
-    """The XML that connects a call, and its media type. Only letters and digits pass in extra headers."""
-    agent = f' extraHeaders="agent={offer.agent}"' if offer.agent.isalnum() else ""
+    """The XML that connects a call, and its media type. Only letters and digits pass in extra headers: an agent's name
+    may have others, so it goes into the address."""
+    number = offer.caller.removeprefix("+")
+    caller = f' extraHeaders="caller={number}"' if number.isascii() and number.isdigit() else ""
     kind = "audio/x-l16;rate=16000" if offer.wide else "audio/x-mulaw;rate=8000"
+    address = f"{offer.stream_url}&{urlencode({'agent': offer.agent})}"
     stream = (
-        f'<Stream bidirectional="true" keepCallAlive="true" contentType="{kind}"{agent}>'
-        f"{escape(offer.stream_url)}</Stream>"
+        f'<Stream bidirectional="true" keepCallAlive="true" contentType="{kind}"{caller}>{escape(address)}</Stream>'
     )
     return f"<Response>{stream}<Redirect>{escape(offer.answer_url)}</Redirect></Response>", "application/xml"
 

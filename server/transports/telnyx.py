@@ -50,11 +50,11 @@ class TelnyxCodec:
         line = LineFormat(_ENCODINGS.get(encoding, encoding), carrier.number(media, "sample_rate"))
         parameters = {
             **carrier.strings(body.get("custom_parameters")),
-            "caller": str(body.get("from", "")),
-            "to": str(body.get("to", "")),
+            "caller": body.get("from"),
+            "to": body.get("to"),
         }
         stream = carrier.text(message, "stream_id")
-        started = LineStarted(carrier.text(body, "call_control_id"), stream, line, parameters)
+        started = LineStarted(carrier.text(body, "call_control_id"), stream, line, carrier.strings(parameters))
         self._stream, self._width = stream, line.width
         return started
 

@@ -17,9 +17,11 @@ from xml.sax.saxutils import escape, quoteattr
 from fastapi import APIRouter, Request, Response, WebSocket
 from fastapi.requests import HTTPConnection
 
+from server.errors import ClientError
 from server.transports import carrier
 from server.transports.calls import Calls, CallState
 from server.transports.carrier import Caller, LineAudio, LineEvent, LineFormat, LineMark, LineStarted, LineStopped
+from server.transports.rest import ApiRoute, bounded, error_response
 from server.transports.twilio_reports import Reports
 from server.transports.twilio_signature import SIGNATURE, Validator
 from server.transports.websocket_leg import WebSocketLeg
@@ -163,17 +165,16 @@ class TwilioDoor:
 
 def router(calls: Calls, settings: TwilioSettings, door: TwilioDoor) -> APIRouter:
     """The webhook, the media connection, and the callback for the state of both."""
-    routes = APIRouter()
+    routes = APIRouter(route_class=ApiRoute)
     proofs = Proofs(settings.validator.auth_token)
     reports = Reports(door.counted)
 
     async def form(request: Request) -> dict[str, str] | Response:
         """The fields of a request that Twilio signed; the answer to any other."""
-        body = b""
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > _MAX_FORM:
-                return _refused(request, 413, f"longer than {_MAX_FORM} bytes")
+        try:
+            body = await bounded(request, _MAX_FORM).body()
+        except ClientError as error:
+            return _refused(request, error_response(error).status_code, error.message)
         try:
             pairs = parse_qsl(body.decode(), keep_blank_values=True, strict_parsing=bool(body))
         except ValueError:

@@ -49,7 +49,7 @@ class TwilioRest:
 async def _asked(request: Any) -> Any:
     try:
         return await request
-    except httpx2.TransportError as error:
+    except httpx2.RequestError as error:
         raise VoiceError(f"Twilio cannot be reached: {str(error) or type(error).__name__}") from None
     except TwilioRestException as error:
         raise VoiceError(f"Twilio refuses: status {error.status}, {error.msg[:200]}") from None

@@ -49,8 +49,9 @@ class VonageCodec:
     def _start(self, message: dict[str, Any]) -> LineStarted:
         if self._line is not None:
             raise carrier.RefusedMessage("a second 'websocket:connected'")
-        kind, _, rate = carrier.text(message, "content-type").partition(";rate=")
-        self._line = LineFormat(kind.strip().lower().removeprefix("audio/"), int(rate) if rate.isdecimal() else 16_000)
+        kind, _, option = carrier.text(message, "content-type").lower().partition(";")
+        rate = option.strip().removeprefix("rate=")
+        self._line = LineFormat(kind.strip().removeprefix("audio/"), int(rate) if rate.isdecimal() else 16_000)
         parameters = carrier.strings(message)
         return LineStarted(parameters.get("call") or secrets.token_hex(8), secrets.token_hex(8), self._line, parameters)
 

@@ -53,7 +53,7 @@ class VonageRest:
         try:
             async with self._client() as client:
                 answer = await client.put(url, json=change, headers=headers)
-        except httpx2.TransportError as error:
+        except httpx2.RequestError as error:
             raise VoiceError(f"Vonage cannot be reached: {str(error) or type(error).__name__}") from None
         if not answer.is_success:
             raise VoiceError(f"Vonage refuses: status {answer.status_code}, {answer.text[:200]}")

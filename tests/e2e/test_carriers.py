@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 import uuid
 from collections.abc import Iterator
@@ -119,6 +120,17 @@ async def test_a_caller_who_asks_for_a_human_is_handed_on_in_the_carriers_own_wa
             answers = [await client.get(next_of, params={"call": calls[carrier]}) for _ in range(2)]
             assert [answer.text for answer in answers] == ["+49302", ""], carrier
         assert (await client.get("/asterisk/next", params={"token": "x", "call": "y"})).status_code == 403
+
+
+async def test_a_webhook_whose_sender_vanishes_in_the_middle_of_it_is_no_fault(switchboard: tuple[Server, House]):
+    server, _ = switchboard
+    address = httpx2.URL(server.base_url)
+    head = f"POST /vonage/voice?token={TOKEN.replace(' ', '%20')} HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\n{{"
+    with socket.create_connection((address.host, address.port or 80)) as sender:
+        sender.sendall(head.encode())
+    async with httpx2.AsyncClient(base_url=server.base_url, params={"token": TOKEN}) as client:
+        assert (await client.post("/vonage/voice", content=b"x" * 70_000)).status_code == 413
+    assert [entry for entry in map(json.loads, list(server.log)) if entry["level"] == "error"] == []
 
 
 @pytest.mark.parametrize("carrier", [carrier for carrier in CARRIERS if carrier != "audiosocket"])

@@ -187,7 +187,7 @@ async def test_what_twilio_reports_of_calls_and_streams_is_in_the_log_and_the_me
         ({"CallStatus": "completed"}, 400, "no CallSid"),
         ({"CallSid": "CA6", "CallStatus": "exploded"}, 400, "neither StreamEvent nor CallStatus"),
         ("%%%", 400, "no form"),
-        ("CallSid=" + "x" * 70_000, 413, "longer than"),
+        ("CallSid=" + "x" * 70_000, 413, "larger than"),
     ],
 )
 async def test_a_report_that_is_none_is_refused_with_a_logged_reason(

@@ -30,11 +30,12 @@ class Asked:
 
 @dataclass
 class RestApi:
-    """status, answer: of the next requests. silent: it takes requests and never answers."""
+    """status, answer, coding: of the next requests. silent: it takes requests and never answers."""
 
     url: str = ""
     status: int = 200
     answer: str = '{"sid": "CA1"}'
+    coding: str = "identity"
     silent: bool = False
     asked: list[Asked] = field(default_factory=list)
     news: threading.Event = field(default_factory=threading.Event)
@@ -69,6 +70,7 @@ def rest_api() -> Iterator[RestApi]:
                 return
             self.send_response(api.status)
             self.send_header("content-length", str(len(api.answer)))
+            self.send_header("content-encoding", api.coding)
             self.end_headers()
             self.wfile.write(api.answer.encode())
 

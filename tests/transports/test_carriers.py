@@ -215,11 +215,30 @@ def test_what_carriers_are_told_leads_back_here():
     assert (connect["endpoint"][0]["uri"], kind) == (OFFER.stream_url, "application/json")
     body, _ = plivo.answer(OFFER)
     told = ElementTree.fromstring(body)
-    assert (told.findtext("Stream"), told.findtext("Redirect")) == (OFFER.stream_url, OFFER.answer_url)
+    assert (told.findtext("Stream"), told.findtext("Redirect")) == (f"{OFFER.stream_url}&agent=salon", OFFER.answer_url)
     body, _ = telnyx.answer(OFFER)
     stream = ElementTree.fromstring(body).find("Connect/Stream")
     assert stream is not None
     assert (stream.get("url"), stream.get("bidirectionalMode")) == (OFFER.stream_url, "rtp")
+
+
+@pytest.mark.parametrize("given", [None, 5, "+49301"])
+def test_a_caller_without_a_number_is_nobody(given: object):
+    end = TelnyxEnd(str(CALL))
+    *_, start = end.hello()
+    message = json.loads(start)
+    message["start"]["from"] = given
+    started = TelnyxCodec().decode(json.dumps(message))
+    assert isinstance(started, LineStarted)
+    assert started.parameters.get("caller", "") == ("+49301" if given == "+49301" else "")
+
+
+@pytest.mark.parametrize("kind", ["audio/l16;rate=8000", "audio/l16; rate=8000", "Audio/L16 ;Rate=8000"])
+def test_vonages_samples_are_known_however_they_are_written(kind: str):
+    hello = {"event": "websocket:connected", "content-type": kind}
+    started = VonageCodec().decode(json.dumps(hello))
+    assert isinstance(started, LineStarted)
+    assert started.format == LineFormat("l16", 8_000)
 
 
 def test_a_busy_house_says_so_and_hangs_up():

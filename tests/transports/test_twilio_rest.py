@@ -66,6 +66,12 @@ async def test_nobody_waits_for_ever_for_an_answer(api: RestApi):
         await rest(api, timeout_s=0.5).hang_up("CA1")
 
 
+async def test_an_answer_that_cannot_be_unpacked_is_told(api: RestApi):
+    api.answer, api.coding = "no gzip", "gzip"
+    with pytest.raises(VoiceError, match="Twilio cannot be reached"):
+        await rest(api).hang_up("CA1")
+
+
 async def test_a_machine_that_is_not_there_is_told():
     gone = TwilioRest("AC1", "secret", "http://127.0.0.1:1", PUBLIC, lambda: Egress().client())
     with pytest.raises(VoiceError, match="cannot be reached"):

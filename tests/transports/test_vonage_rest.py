@@ -58,6 +58,12 @@ async def test_what_vonage_does_not_do_is_told(api: RestApi, status: int):
         await rest(api).transfer("1", "+49302")
 
 
+async def test_an_answer_that_cannot_be_unpacked_is_told(api: RestApi):
+    api.status, api.answer, api.coding = 200, "no gzip", "gzip"
+    with pytest.raises(VoiceError, match="Vonage cannot be reached"):
+        await rest(api).transfer("1", "+49302")
+
+
 def test_a_key_that_cannot_be_used_is_told_before_the_first_call(tmp_path: Path):
     file = tmp_path / "private.key"
     settings = VonageSettings(application_id="a", private_key=str(file), api_url="http://127.0.0.1:1")
