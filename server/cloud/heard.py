@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import groupby
 
 from server.core import events as e
 
@@ -13,14 +16,29 @@ _BEFORE = _TICKS
 """Speech begins before it is known to: this much of what seemed to be silence."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """Whole samples, ``length`` ticks of them: a second at most."""
+
+    audio: bytes
+    length: int
+    wire: e.AudioFormat
+
+    def part(self, start: int, end: int) -> bytes:
+        """From tick to tick of it, as far as it goes."""
+        first, last = (min(max(mark, 0), self.length) * self.wire.rate // _TICKS for mark in (start, end))
+        return self.audio[first * self.wire.width : last * self.wire.width]
+
+
 class Heard:
     """Counts what comes in, and keeps the end of it."""
 
     def __init__(self) -> None:
-        self._pieces: deque[tuple[bytes, int, e.AudioFormat]] = deque()
+        self._pieces: deque[_Piece] = deque()
         self._kept = 0
         self._total = 0
         self._turn: tuple[int, int | None] = (0, None)
+        self._resent = False
 
     @property
     def position(self) -> int:
@@ -32,17 +50,29 @@ class Heard:
         """Where in the caller's audio the kept end of it begins."""
         return (self._total - self._kept) * 1000 // _TICKS
 
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is kept."""
+        return not self._kept
+
     def add(self, audio: bytes, wire: e.AudioFormat, *, speaking: bool) -> None:
         """More of it. speaking: it may belong to a turn that is not over."""
-        length = len(audio) // wire.width * _TICKS // wire.rate
-        self._pieces.append((audio, length, wire))
-        self._kept += length
-        self._total += length
-        self._trim(_LONGEST if speaking else _BEFORE)
+        second = wire.rate * wire.width
+        for start in range(0, len(audio) // wire.width * wire.width, second):
+            sound = audio[start : start + second]
+            samples = len(sound) // wire.width
+            self._append(_Piece(sound[: samples * wire.width], samples * _TICKS // wire.rate, wire))
+        self._trim(_LONGEST if speaking or self._resent else _BEFORE)
+
+    def _append(self, piece: _Piece) -> None:
+        self._pieces.append(piece)
+        self._kept += piece.length
+        self._total += piece.length
 
     def begin(self, start_ms: int) -> None:
         """A turn begins there."""
         self._turn = (start_ms * _TICKS // 1000, None)
+        self._resent = False
 
     def end(self, end_ms: int) -> None:
         """The turn ends there."""
@@ -52,24 +82,34 @@ class Heard:
         """The turn is the provider's now: its sound, as far as it is kept. Nobody needs that again."""
         start, end = self._turn
         end = self._total if end is None else end
-        sound, at = b"", self._total - self._kept
-        for audio, length, wire in self._pieces:
-            first, last = (min(max(mark - at, 0), length) * wire.rate // _TICKS for mark in (start, end))
-            sound += audio[first * wire.width : last * wire.width]
-            at += length
+        sound, at = [], self._total - self._kept
+        for piece in self._pieces:
+            sound.append(piece.part(start - at, end - at))
+            at += piece.length
         self._trim(max(0, self._total - end))
-        self._turn = (end, None)
-        return sound
+        self._turn, self._resent = (end, None), False
+        return b"".join(sound)
 
     def clear(self) -> None:
         """All so far belongs to no turn."""
         self._trim(0)
-        self._turn = (self._total, None)
+        self._turn, self._resent = (self._total, None), False
 
-    def pieces(self) -> list[tuple[bytes, e.AudioFormat]]:
-        """What is kept, oldest first, and the format of each piece."""
-        return [(audio, wire) for audio, _, wire in self._pieces]
+    def again(self, wire: e.AudioFormat) -> Iterator[bytes]:
+        """What is kept in this format, oldest first, for a new connection: a second at a time, in however small pieces
+        it came. What may be speech stays kept until that connection tells of a turn."""
+        self._resent = self._kept > _BEFORE
+        for kind, pieces in groupby(list(self._pieces), key=lambda piece: piece.wire):
+            if kind is wire:
+                sound, second = b"".join(piece.audio for piece in pieces), wire.rate * wire.width
+                yield from (sound[start : start + second] for start in range(0, len(sound), second))
 
     def _trim(self, most: int) -> None:
-        while self._kept > most:
-            self._kept -= self._pieces.popleft()[1]
+        while self._pieces and self._kept - self._pieces[0].length >= most:
+            self._kept -= self._pieces.popleft().length
+        surplus = self._kept - most
+        if surplus > 0:
+            # The piece is cut: what a provider was told of already must not be told again.
+            first = self._pieces[0]
+            self._pieces[0] = _Piece(first.part(surplus, first.length), first.length - surplus, first.wire)
+            self._kept = most

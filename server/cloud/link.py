@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
@@ -113,7 +113,7 @@ class Link:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await _shut(self._socket)
+        await shut(self._socket)
 
     def _give_up(self) -> None:
         self._broken = True
@@ -136,7 +136,7 @@ class Link:
         except Exception as error:
             _log.debug("nothing more can be sent", extra={"reason": type(error).__name__})
         self._give_up()
-        await _shut(self._socket)
+        await shut(self._socket)
 
     async def _read(self) -> None:
         try:
@@ -159,6 +159,7 @@ class Pool:
         self._dial, self._spares, self._age_s, self._clock = dial, spares, age_s, clock
         self._ready: deque[tuple[Address, float, Socket]] = deque()
         self._making: set[asyncio.Task[None]] = set()
+        self._waited_for = 0
         self._closing: set[asyncio.Task[None]] = set()
 
     async def take(self, address: Address) -> Socket:
@@ -172,12 +173,20 @@ class Pool:
                     taken = socket
                 else:
                     self._let_go(socket)
-            elif making := [task for task in self._making if not task.done()]:
-                await asyncio.wait(making, return_when=asyncio.FIRST_COMPLETED)
+            elif len(making := [task for task in self._making if not task.done()]) > self._waited_for:
+                await self._wait_for_one_of(making)
             else:
+                # All that are being made have somebody who waits for them: calls do not queue for one handshake.
                 taken = await self._dial(address.url, address.headers)
         self.prepare(address)
         return taken
+
+    async def _wait_for_one_of(self, making: Sequence[asyncio.Task[None]]) -> None:
+        self._waited_for += 1
+        try:
+            await asyncio.wait(making, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self._waited_for -= 1
 
     def prepare(self, address: Address) -> None:
         """Make the spare ones that are missing."""
@@ -212,12 +221,12 @@ class Pool:
             self._let_go(entry[2])
 
     def _let_go(self, socket: Socket) -> None:
-        task = asyncio.create_task(_shut(socket))
+        task = asyncio.create_task(shut(socket))
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
 
 
-async def _shut(socket: Socket) -> None:
+async def shut(socket: Socket) -> None:
     """Say goodbye, but wait for no answer for long."""
     with suppress(Exception):
         async with asyncio.timeout(_GOODBYE_S):

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from models.base import VoiceError
 from server.cloud import base as b
-from server.cloud.link import DialError, Incoming, Link, Lost, Pool
+from server.cloud.link import DialError, Incoming, Link, Lost, Pool, Socket, shut
 
 _log = logging.getLogger(__name__)
 
@@ -71,6 +71,7 @@ class Uplink:
         self._presence = presence
         self._there = self._failed = False
         self._link: Link | None = None
+        self._next: asyncio.Task[Socket] | None = None
         self._attempts = 0
         self._since = 0.0
         self._alarm: asyncio.TimerHandle | None = None
@@ -132,10 +133,19 @@ class Uplink:
         self._failed = True
         return ended
 
+    def ahead(self) -> bool:
+        """Whether the next connection is there to move on to, or cannot be had. If neither, it is being made, and
+        ``remind`` is called once that is over: nobody has to wait for a handshake while this connection works."""
+        if self._next is None:
+            self._next = asyncio.create_task(self._pool.take(self._dialect.address()))
+            self._next.add_done_callback(lambda task: None if task.cancelled() else self._remind())
+        return self._next.done()
+
     async def attempt(self) -> b.Ended | None:
-        """The same, once. The connection in use, if there is one, is let go for the new one only."""
+        """The same as ``connect``, once. The connection in use, if there is one, is let go for the new one only."""
+        ahead, self._next = self._next, None
         try:
-            socket = await self._pool.take(self._dialect.address())
+            socket = await (ahead or self._pool.take(self._dialect.address()))
         except DialError as error:
             ended = self._dialect.rejected(error.status, error.body)
             _log.warning("no connection", extra={**self._who, "status": error.status, "reason": ended.reason})
@@ -167,6 +177,11 @@ class Uplink:
             self._alarm.cancel()
         self.drop()
         await asyncio.gather(*self._leaving, return_exceptions=True)
+        if self._next is not None:
+            self._next.cancel()
+            [made] = await asyncio.gather(self._next, return_exceptions=True)
+            if not isinstance(made, BaseException):
+                await shut(made)
         if self._there:
             self._there = False
             await self._presence.end(failed=self._failed)

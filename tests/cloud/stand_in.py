@@ -110,7 +110,8 @@ def _response(number: int, status: str) -> dict[str, Any]:
 
 
 class Provider:
-    """refuses: HTTP status of the handshake, or None. answers: configuration and items are acknowledged."""
+    """refuses: HTTP status of the handshake, or None. lets_in: handshakes are waited for until it is set. answers:
+    configuration and items are acknowledged."""
 
     def __init__(self) -> None:
         self.connections: list[Connection] = []
@@ -118,6 +119,8 @@ class Provider:
         self.refuses: HTTPStatus | None = None
         self.greeting: Callable[[Connection], Any] | None = None
         self.answers = True
+        self.lets_in = asyncio.Event()
+        self.lets_in.set()
         self.url = ""
         self._came = asyncio.Condition()
 
@@ -139,8 +142,16 @@ class Provider:
         async for frame in socket:
             await connection.take(frame, self.answers)
 
-    def admit(self, socket: ServerConnection, _: Request) -> Response | None:
-        self.attempts += 1
+    async def asked(self, number: int) -> None:
+        """Until so many handshakes were asked for."""
+        async with asyncio.timeout(20), self._came:
+            await self._came.wait_for(lambda: self.attempts >= number)
+
+    async def admit(self, socket: ServerConnection, _: Request) -> Response | None:
+        async with self._came:
+            self.attempts += 1
+            self._came.notify_all()
+        await self.lets_in.wait()
         if self.refuses is None:
             return None
         response = socket.respond(self.refuses, f"no, not with {KEY}\n")

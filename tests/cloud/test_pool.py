@@ -54,14 +54,20 @@ class Socket:
 
 
 class Dialled:
-    """Makes sockets. made: those so far, with their URLs. now: the time."""
+    """Makes sockets. made: those so far, with their URLs. asked: how often. hold: until it is set none is made. now:
+    the time."""
 
     def __init__(self) -> None:
         self.made: list[tuple[str, Socket]] = []
         self.now = 0.0
         self.fails = False
+        self.hold: asyncio.Event | None = None
+        self.asked = 0
 
     async def __call__(self, url: str, headers: Mapping[str, str]) -> Socket:
+        self.asked += 1
+        if self.hold is not None:
+            await self.hold.wait()
         if self.fails:
             raise DialError(503, "")
         self.made.append((url, Socket()))
@@ -112,6 +118,20 @@ async def test_none_is_made_ahead_for_a_provider_that_is_only_fallen_back_on():
     assert not dial.made
     await pool.take(HERE)
     assert len(dial.made) == 1
+    await pool.close()
+
+
+async def test_calls_that_come_at_once_do_not_queue_for_one_handshake():
+    dial = Dialled()
+    dial.hold = asyncio.Event()
+    pool = Pool(dial)
+    pool.prepare(HERE)
+    calls = [asyncio.create_task(pool.take(HERE)) for _ in range(4)]
+    await dial.settled()
+    # The spare that is being made is for one of them; the others' handshakes are under way beside it.
+    assert dial.asked == 4
+    dial.hold.set()
+    assert len({id(socket) for socket in await asyncio.gather(*calls)}) == 4
     await pool.close()
 
 

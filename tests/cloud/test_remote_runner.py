@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 from collections.abc import AsyncIterator
 from http import HTTPStatus
 
@@ -168,6 +169,100 @@ async def test_what_was_just_being_said_is_sent_again(provider: Provider):
         await second.say("input_audio_buffer.speech_started", item_id="item_v", audio_start_ms=500)
         again = await call.door.until_number(e.SpeechStarted, 2)
         assert again.audio_start_ms == 4500
+
+
+def sound(connection: Connection) -> bytes:
+    """All that this connection was sent of the caller."""
+    sent = connection.of("input_audio_buffer.append")
+    return b"".join(base64.b64decode(event["audio"]) for event in sent)
+
+
+async def test_what_is_said_while_there_is_no_connection_is_sent_when_there_is_one(provider: Provider):
+    provider.lets_in.clear()
+    async with calling(provider) as call:
+        for level in range(1, 5):
+            await call.runner.append(bytes([level, 0]) * 24_000)
+        provider.lets_in.set()
+        first = await provider.connection()
+        await first.until("input_audio_buffer.append", 4)
+        await first.say("input_audio_buffer.speech_started", item_id="item_u", audio_start_ms=500)
+        await call.door.until(e.SpeechStarted)
+        provider.lets_in.clear()
+        await first.close()
+        await provider.asked(2)
+        for level in range(5, 8):
+            await call.runner.append(bytes([level, 0]) * 24_000)
+        provider.lets_in.set()
+        second = await provider.connection(2)
+        await second.until("input_audio_buffer.append", 7)
+        assert sound(second) == b"".join(bytes([level, 0]) * 24_000 for level in range(1, 8))
+
+
+async def test_sound_that_came_in_the_smallest_pieces_is_sent_again_in_few(provider: Provider):
+    piece = b"\1\0" * 24
+    async with calling(provider) as call:
+        first = await provider.connection()
+        await first.say("input_audio_buffer.speech_started", item_id="item_u", audio_start_ms=0)
+        await call.door.until(e.SpeechStarted)
+        for _ in range(5_000):
+            await call.runner.append(piece)
+        await first.until("input_audio_buffer.append", 5_000)
+        await first.close()
+        second = await provider.connection(2)
+        await second.until("input_audio_buffer.append", 5)
+        assert sound(second) == piece * 5_000
+        await second.respond("Yes.")
+        await call.door.until(e.ResponseDone)
+        assert len(provider.connections) == 2
+
+
+async def test_a_turn_that_the_provider_has_is_not_sent_again(provider: Provider):
+    async with calling(provider) as call:
+        first = await provider.connection()
+        await first.say("input_audio_buffer.speech_started", item_id="item_u", audio_start_ms=0)
+        await call.door.until(e.SpeechStarted)
+        await call.runner.append(b"\1\0" * 36_000 + b"\2\0" * 12_000)
+        await first.say("input_audio_buffer.speech_stopped", item_id="item_u", audio_end_ms=1500)
+        await first.say("input_audio_buffer.committed", item_id="item_u", previous_item_id=None)
+        await call.door.until(e.AudioCommitted)
+        await first.close()
+        second = await provider.connection(2)
+        await second.until("input_audio_buffer.append")
+        assert sound(second) == b"\2\0" * 12_000
+
+
+async def test_a_caller_who_speaks_while_the_next_connection_is_made_is_heard_by_the_one_in_use(provider: Provider):
+    async with calling(provider, session_s=0.05) as call:
+        first = await provider.connection()
+        provider.lets_in.clear()
+        await provider.asked(2)
+        await first.say("input_audio_buffer.speech_started", item_id="item_u", audio_start_ms=0)
+        await call.door.until(e.SpeechStarted)
+        for _ in range(3):
+            await call.runner.append(SECOND)
+        provider.lets_in.set()
+        await first.until("input_audio_buffer.append", 3)
+        await first.say("input_audio_buffer.committed", item_id="item_u", previous_item_id=None)
+        await first.respond("Yes.")
+        assert (await call.door.until_number(e.ResponseDone, 1)).response.status is e.ResponseStatus.COMPLETED
+        await (await provider.connection(2)).until("session.update")
+        assert not call.door.of(e.Error)
+
+
+async def test_a_provider_that_never_opens_the_session_is_given_up(provider: Provider):
+    provider.answers = False
+    async with calling(provider, patience=Patience((0.0, 0.0), silent_s=0.05)) as call:
+        assert (await ended(call)).retryable
+    assert provider.attempts == 2
+
+
+async def test_a_provider_that_takes_a_turn_and_never_answers_it_is_hung_up_on(provider: Provider):
+    async with calling(provider, patience=Patience((0.0, 0.0), silent_s=0.05)) as call:
+        first = await provider.connection()
+        await first.until("session.update")
+        await first.say("input_audio_buffer.committed", item_id="item_u", previous_item_id=None)
+        await call.door.until(e.AudioCommitted)
+        await provider.connection(2)
 
 
 async def test_a_turn_can_be_had_again_with_its_sound(provider: Provider):
