@@ -19,6 +19,9 @@ from typing import IO
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
+_GONE = (FileNotFoundError, ProcessLookupError)
+_END_S = 60
+"""A server that has not ended so long after SIGTERM is killed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +50,13 @@ class Server:
 
     def own_memory_mb(self) -> float:
         """Memory of the process and its children, in MB; a page that several processes share counts once in all."""
-        rollups = [Path(f"/proc/{pid}/smaps_rollup").read_text() for pid in self._processes()]
-        return sum(int(text.partition("\nPss:")[2].split()[0]) for text in rollups) * 1024 / 1e6
+        rollups = [_proc(pid, "smaps_rollup") for pid in self._processes()]
+        return sum(int(text.partition("\nPss:")[2].split()[0]) for text in rollups if text) * 1024 / 1e6
 
     def memory_mb(self) -> float:
         """Resident memory of the process and its children, in MB; shared pages count in each."""
-        pages = sum(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in self._processes())
-        return pages * _PAGE / 1e6
+        sizes = [_proc(pid, "statm") for pid in self._processes()]
+        return sum(int(text.split()[1]) for text in sizes if text) * _PAGE / 1e6
 
     def _processes(self) -> list[int]:
         return [process for pid in (self.pid, *self.helpers) for process in _tree(pid)]
@@ -86,7 +89,12 @@ def serve(
         yield Server(process.pid, port, time.monotonic() - started)
     finally:
         process.send_signal(signal.SIGTERM)
-        if process.wait(30) != 0:
+        try:
+            process.wait(_END_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        if process.returncode != 0:
             raise RuntimeError(f"the server ended with exit code {process.returncode}")
 
 
@@ -119,19 +127,34 @@ def wait_ready(url: str, process: subprocess.Popen[bytes], timeout_s: float = 12
 
 
 def _cpu_s(path: str) -> float:
-    """CPU seconds in a stat file of /proc; the name in brackets may hold blanks."""
-    fields = Path(path).read_text().rpartition(")")[2].split()
+    """CPU seconds in a stat file of /proc, none of a process that has ended; the name in brackets may hold blanks."""
+    try:
+        fields = Path(path).read_text().rpartition(")")[2].split()
+    except _GONE:
+        return 0.0
     return (int(fields[11]) + int(fields[12])) / _TICKS
 
 
+def _proc(pid: int, file: str) -> str:
+    """What /proc says of a process; nothing of one that has ended."""
+    try:
+        return Path(f"/proc/{pid}/{file}").read_text()
+    except _GONE:
+        return ""
+
+
 def _tree(pid: int) -> list[int]:
-    children = [child for thread in Path(f"/proc/{pid}/task").iterdir() for child in _children(thread)]
+    try:
+        threads = list(Path(f"/proc/{pid}/task").iterdir())
+    except _GONE:
+        return []
+    children = [child for thread in threads for child in _children(thread)]
     return [pid, *(grandchild for child in children for grandchild in _tree(child))]
 
 
 def _children(thread: Path) -> list[int]:
     try:
         return [int(child) for child in (thread / "children").read_text().split()]
-    except (FileNotFoundError, ProcessLookupError):
+    except _GONE:
         # A thread that has ended since it was listed; what it started is another one's now.
         return []
