@@ -44,6 +44,8 @@ from benchmarks.results import Tokens
 
 _OPEN_S = 20.0
 _PIECES_A_SECOND = 50
+_NOT_OF_THE_DIALECT = (DialectError, ValueError, KeyError, TypeError, AttributeError)
+"""What a dialect raises over a message that is not what it should be."""
 
 
 class LineError(RuntimeError):
@@ -137,8 +139,12 @@ class Line:
         return [answer for answer in self.answers.values() if first <= answer.began < last]
 
     async def send(self, frames: Sequence[Frame]) -> None:
+        """Raises LineError when the server has hung up."""
         for frame in frames:
-            await self._socket.send(frame)
+            try:
+                await self._socket.send(frame)
+            except websockets.ConnectionClosed as closed:
+                raise LineError(f"the server hung up: {closed}") from None
 
     async def until(self, condition: Callable[[], bool], timeout_s: float) -> None:
         """Wait until something that the server said makes it true. Raises TimeoutError, LineError when the call is
@@ -152,7 +158,8 @@ class Line:
 
     async def set_up(self, setup: Setup) -> None:
         """Configure the session. Raises LineError when the server does not take it."""
-        await self.send(self.dialect.opening(setup))
+        for frame in self.dialect.opening(setup):
+            await self._socket.send(frame)
         async with asyncio.timeout(_OPEN_S):
             while self.dialect.says_ready:
                 for fact in self.dialect.hear(await self._socket.recv()):
@@ -190,7 +197,9 @@ class Line:
             self._over = "the server hung up"
         except websockets.ConnectionClosed as closed:
             self._over = f"the server hung up: {closed}"
-        except (DialectError, ValueError, KeyError) as error:
+        except LineError as error:
+            self._over = str(error)
+        except _NOT_OF_THE_DIALECT as error:
             self._over = f"the server said something that is not of the dialect: {error!r}"
         self._changed.set()
 
@@ -279,8 +288,12 @@ async def opened(line: Line, setup: Setup) -> AsyncIterator[Line]:
     """Configure the session of a connected line, and keep its microphone and its ears going. Raises LineError."""
     try:
         await line.set_up(setup)
-    except (TimeoutError, DialectError, websockets.ConnectionClosed) as error:
+    except (TimeoutError, websockets.ConnectionClosed) as error:
         raise LineError(f"the session was not opened: {error or 'no answer'}") from None
+    except _NOT_OF_THE_DIALECT as error:
+        raise LineError(
+            f"the session was not opened: the server said something that is not of the dialect: {error!r}"
+        ) from None
     tasks = [asyncio.create_task(line.microphone()), asyncio.create_task(line.ears())]
     await asyncio.sleep(0)
     try:

@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from websockets import ConnectionClosedError
 
 from benchmarks import judgement
 from benchmarks.conditions import Channel
 from benchmarks.conversation import Conversation
 from benchmarks.dialects.base import Setup
 from benchmarks.dialects.openai import OpenAi
-from benchmarks.line import Line, opened
+from benchmarks.line import Line, LineError, opened
 from benchmarks.recording import Recording, Word
 from benchmarks.results import Turn
 from benchmarks.scenario import Scenario, Utterance
@@ -225,3 +226,33 @@ def test_transcripts_are_compared_with_what_was_said() -> None:
 
     [turn], _ = play(at({24_480: hear}), [ASK])
     assert (turn.word_errors, turn.words) == (1, 2)
+
+
+@pytest.mark.parametrize(
+    "frame", ["[]", "7", "not JSON", '{"type": "response.created"}', '{"type": "error", "error": 3}']
+)
+def test_a_server_that_talks_nonsense_ends_the_call_and_not_the_run(frame: str) -> None:
+    made, _ = play(at({RATE // 2: lambda socket: socket.put(frame)}), [ASK])
+    [turn] = made
+    assert "something that is not of the dialect" in turn.errors[-1]
+    with pytest.raises(LineError, match="something that is not of the dialect"):
+        run(_opened(frame))
+
+
+async def _opened(frame: str) -> None:
+    socket = Socket(lambda *_: None, opening=frame)
+    async with opened(Line(socket, OpenAi(), Channel("clean", RATE)), Setup()):
+        pass
+
+
+def test_a_server_that_hangs_up_before_it_gets_a_tools_result_ends_the_call_and_not_the_run() -> None:
+    call = {"type": "function_call", "call_id": "c", "name": "hours", "arguments": "{}"}
+
+    def asks_and_hangs_up(socket: Socket) -> None:
+        socket.begin("r1")
+        socket.end("r1", output=[call])
+        socket.refuses = ConnectionClosedError(None, None)
+
+    made, _ = play(at({END + 4800: asks_and_hangs_up}), [ASK])
+    [turn] = made
+    assert "the server hung up" in turn.errors[-1]

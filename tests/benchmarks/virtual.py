@@ -39,16 +39,22 @@ def run(main: Coroutine[Any, Any, None]) -> None:
 
 class Socket:
     """The other end of a line: an OpenAI-shaped server. on_audio: called with the samples received so far; what it
-    does with ``say`` arrives at once."""
+    does with ``say`` arrives at once. opening: a frame before all others. refuses: raised when
+    a frame is sent."""
 
-    def __init__(self, on_audio: Callable[[Socket, int], None]) -> None:
+    def __init__(self, on_audio: Callable[[Socket, int], None], opening: str = "") -> None:
         self._frames: asyncio.Queue[str] = asyncio.Queue()
         self._on_audio = on_audio
         self.received = 0
         self.sent: list[dict[str, Any]] = []
+        self.refuses: Exception | None = None
+        if opening:
+            self.put(opening)
         self.say("session.updated", session={"audio": {"input": {"turn_detection": {"type": "server_vad"}}}})
 
     async def send(self, message: Frame) -> None:
+        if self.refuses is not None:
+            raise self.refuses
         event = json.loads(message)
         if event["type"] == "input_audio_buffer.append":
             self.received += len(base64.b64decode(event["audio"])) // 2
@@ -67,7 +73,11 @@ class Socket:
         return self._all()
 
     def say(self, kind: str, **fields: Any) -> None:
-        self._frames.put_nowait(json.dumps({"type": kind, **fields}))
+        self.put(json.dumps({"type": kind, **fields}))
+
+    def put(self, frame: str) -> None:
+        """A frame as it stands."""
+        self._frames.put_nowait(frame)
 
     def begin(self, name: str) -> None:
         self.say("response.created", response={"id": name})
