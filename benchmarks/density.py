@@ -116,7 +116,8 @@ async def measure(
 
 
 def _level(callers: int, turns: int, taken: crowd.Taken) -> results.Level:
-    answered = [turn for turn in taken.turns if not turn.lost]
+    # An answer that failed is none, whatever was heard of it: an apology comes quickly.
+    answered = [turn for turn in taken.turns if not turn.lost and not turn.errors]
     level = results.Level(
         callers,
         len(answered),

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import crowd, density
+from benchmarks import crowd, density, results
 from benchmarks.results import Level, Percentiles
 from benchmarks.search import most_that
 
@@ -58,6 +58,14 @@ def level(**changes: Any) -> Level:
 def test_what_bound_is_named(found: Level, parts: dict[str, float], told: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.cpu_count", lambda: 2)
     assert told in density.bound(found, parts, 800)
+
+
+def test_an_answer_that_failed_is_none_however_quick_its_apology_was() -> None:
+    said = [results.Turn("density", 0, number, "clean", "en", "Are you open?", hold_ms=500) for number in range(3)]
+    said[0].voice_to_voice_ms = said[1].voice_to_voice_ms = 520.0
+    said[1].errors = ["the engine died"]
+    found = density._level(1, 3, crowd.Taken(said))
+    assert (found.turns, found.lost, found.errors) == (1, 2, ["the engine died"])
 
 
 async def test_the_ramp_reports_what_bound_first_and_the_levels_as_tried(monkeypatch: pytest.MonkeyPatch) -> None:
