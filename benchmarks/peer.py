@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import subprocess
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -22,6 +23,8 @@ from benchmarks.process import Server, serve
 from benchmarks.scenario import Scenario
 
 _ROOT = Path(__file__).parents[1]
+_ADDRESS = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://[^\s\"']+")
+_SECRET = re.compile(r"KEY|TOKEN|SECRET|PASSWORD", re.IGNORECASE)
 
 
 class UsageError(ValueError):
@@ -107,8 +110,16 @@ def commit() -> str:
     return head.stdout.strip() if head.returncode == 0 else ""
 
 
-def without_secrets(url: str) -> str:
-    """An address without its user and without its query: both may hold a key."""
+def without_secrets(text: str) -> str:
+    """Addresses in it are without their user and without their query, and a setting whose name says that it is secret
+    (NAME=VALUE) is without its value."""
+    name, equals, value = text.partition("=")
+    if equals and value and name.isidentifier() and _SECRET.search(name):
+        return f"{name}=***"
+    return _ADDRESS.sub(lambda found: _without_key(found[0]), text)
+
+
+def _without_key(url: str) -> str:
     parts = urlsplit(url)
     return parts._replace(query="", netloc=parts.netloc.rpartition("@")[2]).geturl()
 
@@ -121,7 +132,8 @@ def _stranger(arguments: argparse.Namespace) -> results.Server:
 def _own(arguments: argparse.Namespace, server: Server) -> results.Server:
     with urllib.request.urlopen(f"http://127.0.0.1:{server.port}/v1/models", timeout=10) as answer:
         models = [entry["id"] for entry in json.load(answer)["data"]]
-    settings = {"profile": arguments.profile, "models": models, **_own_settings(arguments)}
+    shown = (without_secrets(f"{name}={value}").partition("=") for name, value in _own_settings(arguments).items())
+    settings = {"profile": arguments.profile, "models": models, **{name: value for name, _, value in shown}}
     versions = {"kammerton": commit() or metadata.version("kammerton")}
     for library in ("ctranslate2", "faster-whisper", "onnxruntime", "piper-tts", "uvicorn"):
         try:

@@ -107,6 +107,5 @@ async def one_call(
 
 
 def command() -> str:
-    """As it was typed, but for what may be a secret in an address."""
-    typed = (peer.without_secrets(each) if "://" in each else each for each in sys.argv[1:])
-    return shlex.join(["python", "-m", "benchmarks", *typed])
+    """As it was typed, but for what may be a secret."""
+    return shlex.join(["python", "-m", "benchmarks", *map(peer.without_secrets, sys.argv[1:])])

@@ -11,7 +11,7 @@ from benchmarks import __main__ as command
 from benchmarks import results, scenario
 from benchmarks.dialects import DIALECTS
 from benchmarks.dialects.base import Setup, Target
-from benchmarks.peer import Peer
+from benchmarks.peer import Peer, without_secrets
 from benchmarks.results import read
 from benchmarks.run import one_call
 from tests.cloud.gemini_server import KEY, GeminiServer
@@ -134,3 +134,18 @@ def test_a_server_that_is_not_there_is_a_result(tmp_path: Path, monkeypatch: pyt
     assert run(monkeypatch, "run", "--url", "ws://127.0.0.1:1", "--scenarios", "question", "--out", str(out)) == 1
     [call] = read(out).calls
     assert call.errors[0].startswith("no connection: ")
+
+
+@pytest.mark.parametrize(
+    ("typed", "written"),
+    [
+        ("wss://me:secret@host.example/v1?api-key=secret", "wss://host.example/v1"),
+        ("--url=wss://me:secret@host.example/v1?api-key=secret", "--url=wss://host.example/v1"),
+        ("KAMMERTON_CLOUD__OPENAI__KEY=secret", "KAMMERTON_CLOUD__OPENAI__KEY=***"),
+        ("KAMMERTON_STORE__URL=postgresql://me:secret@db/calls", "KAMMERTON_STORE__URL=postgresql://db/calls"),
+        ("KAMMERTON_TURNS__PREPARE=false", "KAMMERTON_TURNS__PREPARE=false"),
+        ("--key-env=MY_KEY", "--key-env=MY_KEY"),
+    ],
+)
+def test_the_command_is_written_down_without_what_is_secret(typed: str, written: str) -> None:
+    assert without_secrets(typed) == written
