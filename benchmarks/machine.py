@@ -9,7 +9,7 @@ import statistics
 import subprocess
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -62,8 +62,11 @@ def watched_gpus() -> Iterator[GpuUse]:
             rows = _nvidia("utilization.gpu,memory.used")
             if not rows:
                 return
-            use.shares.append(statistics.fmean(float(row[0]) for row in rows) / 100)
-            use.memory_gib.append(sum(float(row[1]) for row in rows) / 1024)
+            # A GPU that is divided up (MIG) does not tell how busy it is: "[N/A]".
+            with suppress(ValueError):
+                use.shares.append(statistics.fmean(float(row[0]) for row in rows) / 100)
+            with suppress(ValueError):
+                use.memory_gib.append(sum(float(row[1]) for row in rows) / 1024)
 
     thread = threading.Thread(target=watch, daemon=True)
     thread.start()

@@ -89,13 +89,15 @@ def _findings(results: Results) -> list[str]:
             words = ", ".join(f"{each.heard_words}/{each.history_words}" for each in kept)
             lines.append(f"Words heard (estimated) / words in history: {words}.")
     gaps = [gap for turn in results.turns for gap in turn.underruns_ms]
+    broken = sum(bool(call.errors) for call in results.calls)
+    if broken:
+        lines.append(f"{broken} of {len(results.calls)} calls broke off: what was not said in them is counted nowhere.")
     lines.append(f"Audio underruns: {len(gaps)}." + (f" The longest: {max(gaps):.0f} ms." if gaps else ""))
     lines.append(_a_call(results))
-    costs = [call.cost for call in results.calls if call.cost is not None]
-    if costs:
-        lines.append(
-            f"Cost of a call: {sum(costs) / len(costs):.4f} {results.calls[0].currency} ({results.prices_of})."
-        )
+    priced = [(call.cost, call.currency) for call in results.calls if call.cost is not None]
+    if priced:
+        mean = sum(cost for cost, _ in priced) / len(priced)
+        lines.append(f"Cost of a call: {mean:.4f} {priced[0][1]} ({results.prices_of}).")
     own = [call.gpu_cost for call in results.calls if call.gpu_cost is not None]
     if own:
         lines.append(f"Own GPU, a call alone on it: {sum(own) / len(own):.4f} a call.")

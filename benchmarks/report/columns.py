@@ -52,6 +52,14 @@ class Column:
         return f"{told} ms" + (", of some turns unknown" if len(known) < len(holds) else "")
 
     @property
+    def errors(self) -> list[tuple[str, int]]:
+        """What went wrong, in the callers' words and the server's, and in how many turns and calls; most often first.
+        What broke a call off is told by its last turn, too, and counts once."""
+        said = {(turn.call, turn.condition, error) for turn in self.turns for error in turn.errors}
+        said |= {(call.call, call.condition, error) for call in self.calls for error in call.errors}
+        return Counter(clean(error, 200) for *_, error in sorted(said)).most_common()
+
+    @property
     def label(self) -> str:
         return f"{self.name}, hold {self.hold}"
 
@@ -110,7 +118,8 @@ def _server(column: Column) -> str:
 def _belongs(run: Results, column: Column) -> bool:
     """One has spoken to the server, the other has filled it."""
     same = (run.server.name, run.server.dialect) == (column.first.server.name, column.first.server.dialect)
-    return same and not (run.turns and column.turns) and not (run.density and column.density)
+    spoken = bool(run.turns or run.calls) and bool(column.turns or column.calls)
+    return same and not spoken and not (run.density and column.density)
 
 
 def finite(values: Iterable[float | None]) -> list[float]:

@@ -35,7 +35,8 @@ def report(runs: Sequence[Results]) -> Document:
 
 
 def write(made: Document, page: Path) -> tuple[Path, Path]:
-    """The page, and the Markdown beside it."""
+    """The page, and the Markdown beside it; whatever ending the page's name has, it gets .html."""
+    page = page.with_suffix(".html")
     page.parent.mkdir(parents=True, exist_ok=True)
     beside = page.with_suffix(".md")
     page.write_text(html.render(made))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from benchmarks.report.charts import Series, bars, scatter
 from benchmarks.report.columns import Accuracy, Column, Count, accuracy, finite, spread, total
@@ -23,8 +24,12 @@ from benchmarks.report.document import (
 from benchmarks.report.latency import density, latency, three
 from benchmarks.report.money import cost_a_minute, cost_rows, quality
 from benchmarks.report.stages import stages
-from benchmarks.results import Results
+from benchmarks.results import Machine, Results
 
+_ERRORS = 10
+"""Of a server, at most."""
+_LOAD_APART = 0.25
+"""Load averages a core that differ by no more are the same."""
 _READING = [
     "Voice to voice: from the last sample of the caller's utterance that is speech to the first audible sample of the "
     "answer, as a loudspeaker plays it. Measured by the client, in samples.",
@@ -46,6 +51,7 @@ def document(runs: Sequence[Results], columns: Sequence[Column]) -> Document:
         Section("Right answers", _right(columns)),
         Section("Interruptions", _interruptions(columns)),
         Section("Cost over quality", _cost(columns)),
+        Section("Errors", _errors(columns)),
         Section("How to read this", [Items(_READING)]),
     ]
     noted = _notes(columns)
@@ -95,6 +101,7 @@ def _measures(column: Column) -> dict[str, str]:
     return {
         "hold": column.hold,
         "turns answered": share(sum(not turn.lost for turn in due), len(due)),
+        "calls that broke off": share(sum(bool(call.errors) for call in column.calls), len(column.calls)),
         "voice to voice p50, p95, p99, ms": three(waits),
         "beyond the hold p50, p95, p99, ms": three(beyond),
         "answer with a tool's result p50, p95, p99, ms": three(answers),
@@ -117,7 +124,7 @@ def _measured(columns: Sequence[Column]) -> list[Block]:
     cells = [_circumstances(column) for column in columns]
     rows = [[name, *(cell[place] for cell in cells)] for place, name in enumerate(names)]
     blocks: list[Block] = [Table(["", *(column.name for column in columns)], rows, numeric=False)]
-    if len({clean(column.first.machine) for column in columns}) > 1 or len({cell[4] for cell in cells}) > 1:
+    if not _comparable([column.first.machine for column in columns]):
         blocks.append(
             Text("The columns come from different machines or different load: their latencies cannot be compared.")
         )
@@ -125,6 +132,13 @@ def _measured(columns: Sequence[Column]) -> list[Block]:
     commands = dict.fromkeys(clean(run.command, None) for column in columns for run in column.runs)
     blocks += [Code(command) for command in commands]
     return blocks
+
+
+def _comparable(machines: Sequence[Machine]) -> bool:
+    """One machine, and about the same load on it before."""
+    loads = [machine.load for machine in machines]
+    same = len({clean(replace(machine, load=0.0), None) for machine in machines}) == 1
+    return same and max(loads) - min(loads) <= _LOAD_APART * machines[0].cores
 
 
 _DETECTION = "turn_detection"  # has a row of its own
@@ -208,6 +222,13 @@ def _interruptions(columns: Sequence[Column]) -> list[Block]:
     head = ["server", "stopped by words", "to silence p50, p95, p99, ms", "stopped by a cough or a backchannel"]
     head.append("words heard beside words in history, mean difference")
     return [Table(head, rows)] if rows else []
+
+
+def _errors(columns: Sequence[Column]) -> list[Block]:
+    """What went wrong, most often first."""
+    rows = [[column.name, error, str(count)] for column in columns for error, count in column.errors[:_ERRORS]]
+    note = "What was not said any more in a call that broke off is counted nowhere else."
+    return [Table(["server", "error", "times"], rows, note=note, numeric=False)] if rows else []
 
 
 def _cost(columns: Sequence[Column]) -> list[Block]:

@@ -33,7 +33,7 @@ def _told(turn: Turn) -> list[tuple[str, float]]:
 
 def stages(columns: Sequence[Column]) -> Section:
     """A bar for each turn, the median turn above; and the medians as a table."""
-    telling = {column.number: [turn for turn in column.turns if turn.stages and not turn.lost] for column in columns}
+    telling = {column.number: list(filter(_tells, column.turns)) for column in columns}
     shown = [column for column in columns if telling[column.number]]
     if not shown:
         return Section("Stages of a turn", [])
@@ -59,6 +59,11 @@ def stages(columns: Sequence[Column]) -> Section:
     if silent:
         blocks.append(Text(f"No stages are told by: {', '.join(silent)}."))
     return Section("Stages of a turn", blocks)
+
+
+def _tells(turn: Turn) -> bool:
+    """Whether it is a turn with an answer whose stages are known; one that wants none (a cough) is not."""
+    return turn.wants_answer and not turn.lost and len(_told(turn)) > 1
 
 
 def _some(turns: Sequence[Turn]) -> Sequence[Turn]:

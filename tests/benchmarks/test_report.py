@@ -161,6 +161,50 @@ def test_a_run_and_a_ramp_of_one_server_are_one_column() -> None:
     assert "|  | ours (before) | ours (after) | ours (after) (2) |" in made
 
 
+def test_calls_that_broke_off_are_told_and_are_no_part_of_a_better_run() -> None:
+    good, crashed = results(), results()
+    good.calls = [Call("hours", number, "clean", 30.0) for number in range(2)]
+    crashed.turns, crashed.density, crashed.name = [], None, "crashed"
+    crashed.calls = [Call("hours", number, "clean", 0.0, errors=["no connection: refused"]) for number in range(3)]
+    page = Page(html.render(report([good, crashed])))
+    assert {"ours (ours)", "ours (crashed)", "0.0 % (0 of 2)", "100.0 % (3 of 3)"} <= set(page.cells)
+    at = page.cells.index("no connection: refused")
+    assert page.cells[at - 1 : at + 2] == ["ours (crashed)", "no connection: refused", "3"]
+
+
+def test_an_error_that_ended_a_turn_and_its_call_is_counted_once() -> None:
+    run = results()
+    run.turns = [turn(0, None, errors=["it hung up"]), turn(1, 500.0, errors=["odd"])]
+    run.calls = [Call("hours", 0, "clean", 1.0, errors=["it hung up"])]
+    cells = Page(html.render(report([run]))).cells
+    assert [cells[cells.index(error) + 1] for error in ("it hung up", "odd")] == ["1", "1"]
+
+
+@pytest.mark.parametrize(("load", "told"), [(0.6, False), (3.0, True)])
+def test_columns_that_cannot_be_compared_say_so(load: float, told: bool) -> None:
+    other = results("theirs")
+    other.machine.load = load
+    assert ("cannot be compared" in Page(html.render(report([results(), other]))).text) == told
+
+
+def test_a_cough_is_no_turn_whose_stages_are_told() -> None:
+    run = results()
+    run.turns = [turn(0, 510.0, stages={"stt_final": 100.0}), turn(1, None, wants_answer=False, stages={"llm": 900.0})]
+    run.density = None
+    cells = Page(html.render(report([run]))).cells
+    assert "transcript" in cells
+    assert "llm" not in cells
+    run.turns = [turn(0, None, wants_answer=False, stages={"llm": float("nan")})]
+    assert "Stages of a turn" not in Page(html.render(report([run]))).text
+
+
+def test_the_page_does_not_write_over_its_markdown(tmp_path: Path) -> None:
+    write(results(), tmp_path / "ours.json")
+    main(Namespace(results=[tmp_path / "ours.json"], out=tmp_path / "report.md"))
+    assert (tmp_path / "report.html").read_text().startswith("<!doctype html>")
+    assert (tmp_path / "report.md").read_text().startswith("# Voice servers measured")
+
+
 def test_a_server_that_answered_nothing_has_a_page() -> None:
     silent = results()
     silent.turns, silent.calls, silent.density = [turn(0, None)], [], None
