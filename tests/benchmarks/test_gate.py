@@ -104,14 +104,14 @@ def test_a_slowed_build_is_stopped(tmp_path: Path) -> None:
     with (tmp_path / "server" / "runtime" / "cascade.py").open("a") as cascade:
         cascade.write(
             "\n_at_once = Cascade._think\n"
-            "async def _slowly(self, work):\n    await asyncio.sleep(0.4)\n    await _at_once(self, work)\n"
+            "async def _slowly(self, work):\n    await asyncio.sleep(2.0)\n    await _at_once(self, work)\n"
             "Cascade._think = _slowly\n"
         )
     verdicts, rounds = run(ROOT, sys.executable, tmp_path, replace(_PLAN, rounds=1, most_rounds=1))
     assert rounds == 1
     by_measure = {verdict.measure: verdict for verdict in verdicts}
     assert not by_measure["beyond_hold_p95_ms"].passed
-    assert by_measure["beyond_hold_p95_ms"].here > by_measure["beyond_hold_p95_ms"].baseline + 250
+    assert by_measure["beyond_hold_p95_ms"].here > by_measure["beyond_hold_p95_ms"].baseline + 1000
     assert by_measure["tool_accuracy"].passed
     assert by_measure["word_error_rate"].passed
     assert "| worse |" in table(verdicts, "true")

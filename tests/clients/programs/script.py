@@ -27,7 +27,7 @@ _FRAME_MS = 20
 _FRAME = RATE * _FRAME_MS // 1000 * 2
 _LISTENING_MS = 1500
 """A caller who listens this long to an answer before they speak over it."""
-_STEP_S = 30
+_STEP_S = 90
 
 
 def run(main: Coroutine[Any, Any, None]) -> None:
