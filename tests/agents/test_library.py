@@ -20,6 +20,7 @@ from server.errors import SettingsError
 from server.policy.egress import Egress
 from server.policy.vault import Vault
 from server.runtime.tools import McpConnector, MemoryLedger, MemoryState, ToolCall, ToolContext
+from server.store.sql import SqlStore
 from tests.agents.calls import context, pieces, run
 from tests.agents.mcp_process import PEER
 
@@ -59,7 +60,9 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def library(folder: Path, models: ChatModels | None = None, mcp: McpConnector | None = None) -> Agents:
+def library(
+    folder: Path, models: ChatModels | None = None, mcp: McpConnector | None = None, store: SqlStore | None = None
+) -> Agents:
     egress = Egress()
     around = Surroundings(
         egress.check,
@@ -69,6 +72,8 @@ def library(folder: Path, models: ChatModels | None = None, mcp: McpConnector | 
         ("human",),
         models.of if models else lambda wanted: None,
     )
+    if store is not None:
+        return Agents(folder, around, store, store.state, mcp)
     return Agents(folder, around, MemoryLedger(), lambda session_id, agent: MemoryState(), mcp)
 
 

@@ -201,7 +201,7 @@ async def test_a_german_caller_books_by_voice_over_several_turns_and_the_row_is_
 @pytest.mark.parametrize(
     ("agent", "words", "voice", "answer", "trigger"),
     [
-        ("reception", "Can I talk to a human please?", "en-us", "I have asked a colleague to take over.", "words"),
+        ("reception", "Can I speak to a human?", "en-us", "I have asked a colleague to take over.", "words"),
         ("empfang", "Ich möchte mit einem Mitarbeiter sprechen.", "de", "Ich habe eine Kollegin gebeten", ""),
     ],
 )
