@@ -9,41 +9,27 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 from rich.console import Console
 
 from benchmarks import density, peer, results, run, scenario
 from benchmarks.dialects import DIALECTS
-from benchmarks.dialects.base import Setup, Target
+from benchmarks.dialects.base import Target
 from benchmarks.peer import Peer, UsageError
-from benchmarks.peers.pipecat import process as pipecat
-from benchmarks.process import Server
+from benchmarks.peers.known import PEERS, Known
 from benchmarks.report import command as report
 from benchmarks.scenario import Scenario
 
 _OURS = "kammerton"
 _status = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
-_NOTES = {
-    "pipecat": "Pipecat's own settings. A turn ends when Silero has heard 0.2 s of silence and smart-turn takes it for "
-    "complete, else after 3 s: the hold given is the shortest, and a finished question that smart-turn takes for an "
-    "unfinished one is answered late, with one caller as with many.",
-    "pipecat-tuned": "Tuned by hand: a fixed silence as long as the other server's, transcribed before it is over; one "
-    "Whisper for all calls, with a window of 10 s.",
-}
-_SAME = (
-    "Same weights and chat model as the other server; CPU and memory include the Kammerton process with the chat "
-    "model. Whisper runs as Pipecat calls faster-whisper, which pads to a window of 30 s (10 s where tuned): the small "
-    "bundled Whisper hears less that way. It expects English, and the voice is always the English one."
-)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--peers", default=",".join(_NOTES), help=f"with commas between, of {', '.join(_NOTES)}")
+    parser.add_argument("--peers", default=",".join(PEERS), help=f"with commas between, of {', '.join(PEERS)}")
     parser.add_argument("--hold-ms", type=int, default=500, help="silence that ends a turn, where it can be set")
     parser.add_argument("--scenarios", nargs="+", default=["question", "tools", "interruptions"], metavar="NAME")
     parser.add_argument("--conditions", nargs="+", choices=results.CONDITIONS, default=["clean"])
@@ -58,16 +44,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(arguments: argparse.Namespace) -> int:
     """0, or 1 when a call could not be made. Raises UsageError, ScenarioError."""
     names = [_OURS, *filter(None, arguments.peers.split(","))]
-    unknown = sorted({*names} - {*_NOTES, _OURS})
+    unknown = sorted({*names} - {*PEERS, _OURS})
     if unknown:
-        raise UsageError(f"--peers: {unknown[0]!r} is none of {', '.join(_NOTES)}")
+        raise UsageError(f"--peers: {unknown[0]!r} is none of {', '.join(PEERS)}")
     scenarios = scenario.find(arguments.scenarios)
     with ExitStack() as stack:
         servers = [stack.enter_context(_server(name, arguments)) for name in names]
         found = [run.begin(name, server, scenarios) for name, server in zip(names, servers, strict=True)]
         asyncio.run(in_turns(found, servers, scenarios, arguments))
         for one in found:
-            one.notes += [_NOTES[one.name], _SAME] if one.name in _NOTES else []
+            one.notes += [PEERS[one.name].note] if one.name in PEERS else []
             # Before the ramps, so that one that fails takes no calls with it.
             results.write(one, arguments.out / f"{one.name}.json")
         for one, server in zip(found, servers, strict=True) if arguments.most else ():
@@ -111,19 +97,16 @@ def _server(name: str, arguments: argparse.Namespace) -> AbstractContextManager[
         peer.add_arguments(parser)
         room = f"KAMMERTON_SERVER__MAX_SESSIONS={max(arguments.most, 32)}"
         return peer.peer(parser.parse_args(["--name", name, "--hold-ms", str(arguments.hold_ms), "--set", room]))
-    variant = "tuned" if name == "pipecat-tuned" else "default"
-    return _stranger(name, partial(pipecat.run, variant, arguments.hold_ms), pipecat.versions)
+    return _stranger(name, PEERS[name], arguments.hold_ms, max(arguments.most, 1))
 
 
 @contextmanager
-def _stranger(
-    name: str, start: Callable[[], AbstractContextManager[Server]], versions: Callable[[], dict[str, str]]
-) -> Iterator[Peer]:
-    """Another project's server, which takes no settings from a client."""
+def _stranger(name: str, known: Known, hold_ms: int, callers: int) -> Iterator[Peer]:
+    """Another project's server."""
     try:
-        with start() as server:
-            record = results.Server(name, "openai", server.url, "kammerton", versions=versions())
-            yield Peer(Target(server.url), DIALECTS["openai"], record, server, Setup())
+        with known.start(hold_ms, callers) as server:
+            record = results.Server(name, "openai", server.url, "kammerton", versions=known.versions())
+            yield Peer(Target(server.url), DIALECTS["openai"], record, server, known.setup(hold_ms))
     except FileNotFoundError as missing:
         raise UsageError(str(missing)) from None
 

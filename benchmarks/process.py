@@ -113,7 +113,7 @@ def machine() -> str:
     return f"{len(names)} x {names[0]}, {memory:.0f} GiB, Python {platform.python_version()}"
 
 
-def wait_ready(url: str, process: subprocess.Popen[bytes], timeout_s: float = 120) -> None:
+def wait_ready(url: str, process: subprocess.Popen[bytes], timeout_s: float = 300) -> None:
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
         if process.poll() is not None:

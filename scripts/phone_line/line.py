@@ -255,7 +255,6 @@ class Line:
             self._send(frame)
 
     async def _listen(self) -> None:
-
         while True:
             for command in self.end.read(await self._socket.recv()):
                 match command:

@@ -11,6 +11,8 @@ import pytest
 
 from benchmarks import compare, results, run, scenario
 from benchmarks.peer import Peer, UsageError
+from benchmarks.peers.pipecat import process as pipecat
+from benchmarks.peers.speech_to_speech import process as speech_to_speech
 
 
 def arguments(*typed: str) -> argparse.Namespace:
@@ -52,7 +54,8 @@ def test_a_peer_that_is_unknown_is_named() -> None:
         compare.main(arguments("--peers", "pipecat,piepcat"))
 
 
-def test_a_peer_that_is_not_installed_says_how(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compare.pipecat, "PYTHON", Path("nowhere") / "bin" / "python")
+@pytest.mark.parametrize(("name", "program"), [("pipecat", pipecat), ("speech-to-speech", speech_to_speech)])
+def test_a_peer_that_is_not_installed_says_how(name: str, program: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(program, "PYTHON", Path("nowhere") / "bin" / "python")
     with pytest.raises(UsageError, match=r"scripts/peer-env"):
-        compare.main(arguments("--peers", "pipecat"))
+        compare.main(arguments("--peers", name))
