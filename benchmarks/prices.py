@@ -9,7 +9,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from benchmarks.results import Tokens
+from benchmarks.results import Results, Tokens
 
 FILE = Path(__file__).parent / "prices.toml"
 _Price = Annotated[float, Field(ge=0)]
@@ -20,10 +20,11 @@ class PriceError(ValueError):
 
 
 class _Prices(BaseModel):
-    """Of one model, per million tokens, or per minute of a call."""
+    """Of one model, per million tokens, or per minute of a call. source: the page that says so, and its date."""
 
     model_config = ConfigDict(extra="forbid")
 
+    source: str = ""
     input_text: _Price | None = None
     input_audio: _Price | None = None
     cached_text: _Price | None = None
@@ -34,7 +35,7 @@ class _Prices(BaseModel):
 
 
 class PriceTable(BaseModel):
-    """date: of the price lists, empty for a table without prices."""
+    """date: when the prices were looked up, empty for a table without prices."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -53,11 +54,20 @@ class PriceTable(BaseModel):
         counts = asdict(tokens)
         for kind in ("text", "audio"):
             counts[f"input_{kind}"] -= counts[f"cached_{kind}"]
-        known = prices.model_dump()
+        known = prices.model_dump(exclude={"source"})
         used = {name: count for name, count in counts.items() if count}
         if any(known[name] is None for name in used):
             return by_time
         return float(sum(count * known[name] for name, count in used.items()) / 1e6 + (by_time or 0.0))
+
+    def price(self, found: Results, gpu_an_hour: float | None = None) -> None:
+        """Write into the results what each call has cost. gpu_an_hour: what an hour of the own machine costs."""
+        for call in found.calls:
+            call.currency = self.currency
+            call.cost = self.cost(found.server.model, call.tokens, call.duration_s / 60)
+            if gpu_an_hour is not None:
+                call.gpu_cost = call.duration_s / 3600 * gpu_an_hour
+        found.prices_of = self.date
 
 
 def read(path: Path = FILE) -> PriceTable:

@@ -46,12 +46,7 @@ def main(arguments: argparse.Namespace) -> int:
     with peer.peer(arguments) as server:
         found = begin(arguments.out.stem, server, scenarios)
         asyncio.run(play_all(found, server, scenarios, arguments.conditions, arguments.calls))
-    for call in found.calls:
-        call.currency = table.currency
-        call.cost = table.cost(found.server.model, call.tokens, call.duration_s / 60)
-        if arguments.gpu_cost_per_hour is not None:
-            call.gpu_cost = call.duration_s / 3600 * arguments.gpu_cost_per_hour
-    found.prices_of = table.date
+    table.price(found, arguments.gpu_cost_per_hour)
     results.write(found, arguments.out)
     _console.print(summary.markdown(found), soft_wrap=True, markup=False, highlight=False)
     broken = sum(bool(call.errors) for call in found.calls)

@@ -1,4 +1,4 @@
-"""What a minute of conversation costs, beside how much of it was right."""
+"""What a call and a minute of conversation cost, beside how much of it was right."""
 
 from __future__ import annotations
 
@@ -35,6 +35,12 @@ def _priced(column: Column, price: str) -> str:
     return "–" if value is None else f"{value:.4f} {_currency(column)}".strip()
 
 
+def _a_call(column: Column) -> str:
+    """By the price table; a dash where that does not know it."""
+    known = [call.cost for call in column.calls if call.cost is not None]
+    return f"{sum(known) / len(known):.4f} {_currency(column)}".strip() if known else "–"
+
+
 def cost_a_minute(column: Column) -> str:
     """By the price table, or of the own GPU; a dash where neither is known."""
     provider, own = _priced(column, "cost"), _priced(column, "gpu_cost")
@@ -53,7 +59,8 @@ def quality(column: Column) -> Quality | None:
 
 
 def cost_rows(columns: Sequence[Column]) -> list[list[str]]:
-    """Server, quality, price, own GPU, date of the prices, tokens in and out; without servers that tell none of it."""
+    """Server, quality, price of a call and of a minute, own GPU, date of the prices, tokens in and out; without servers
+    that tell none of it."""
     rows = []
     for column in columns:
         counted = [call.tokens for call in column.calls if call.tokens is not None]
@@ -69,5 +76,5 @@ def cost_rows(columns: Sequence[Column]) -> list[list[str]]:
         right = total(column, lambda one: one.tools)
         tasks = [bool(call.completed) for call in column.calls if call.completed is not None]
         good = share(right.part, right.of) if right.of else share(sum(tasks), len(tasks))
-        rows.append([column.name, good, *paid, clean(prices, 40) or "–", *tokens])
+        rows.append([column.name, good, _a_call(column), *paid, clean(prices, 40) or "–", *tokens])
     return rows

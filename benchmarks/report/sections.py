@@ -235,7 +235,7 @@ def _cost(columns: Sequence[Column]) -> list[Block]:
     rows = cost_rows(columns)
     if not rows:
         return []
-    head = ["server", "quality", "price a minute", "own GPU a minute", "prices of"]
+    head = ["server", "quality", "price a call", "price a minute", "own GPU a minute", "prices of"]
     head += ["tokens a call, in (cached)", "tokens a call, out"]
     blocks: list[Block] = [
         told(Table(head, rows, note="Quality: turns with the right tool calls, or tasks completed."))
