@@ -128,6 +128,12 @@ class Dialect(Protocol):
         """Seconds after which a connection is replaced by a fresh one, between two turns."""
         ...
 
+    @property
+    def may_say(self) -> bool:
+        """Whether the provider can speak now without harm: some are silent while they wait for the results of calls,
+        and would give those up."""
+        ...
+
     def address(self) -> Address:
         """Where the next connection is made to."""
         ...

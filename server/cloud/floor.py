@@ -72,9 +72,10 @@ class Floor:
         self._sayings.clear()
         self._owed.clear()
 
-    def next(self, *, tools_running: bool) -> Command | None:
-        """What there is to ask of the provider now that nobody speaks; it is taken out. Answers wait for tools, too."""
-        if self._sayings:
+    def next(self, *, tools_running: bool, may_say: bool) -> Command | None:
+        """What there is to ask of the provider now that nobody speaks; it is taken out. Answers wait for tools, too.
+        may_say: see ``Dialect``."""
+        if self._sayings and may_say:
             return self._sayings.popleft()
         return self._owed.popleft() if self._owed and not tools_running else None
 

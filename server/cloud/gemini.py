@@ -39,6 +39,11 @@ class GeminiDialect:
         """See ``Dialect``."""
         return self._options.session_s
 
+    @property
+    def may_say(self) -> bool:
+        """See ``Dialect``."""
+        return self._exchange.may_say
+
     def address(self) -> b.Address:
         """See ``Dialect``."""
         return b.Address(*self._options.address())

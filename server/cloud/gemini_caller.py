@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -59,8 +59,8 @@ class Held:
     """Sound of turns that the client commits by hand: Gemini gets it when it is to be answered, for what it has got
     cannot be taken back."""
 
-    open: list[Pcm16]
-    committed: list[Pcm16]
+    open: list[Pcm16] = field(default_factory=list)
+    committed: list[Pcm16] = field(default_factory=list)
     samples: int = 0
 
     @property

@@ -81,14 +81,16 @@ class ClientSide:
         previous = conversation.insert(item, after)
         self._exchange.trim()
         events: list[b.Step] = [e.ItemAdded(item, previous), e.ItemDone(item, previous)]
-        return [*events, *(self._told(item) if previous == last else self._tell_again(item))]
+        own = command.event_id == b.OWN
+        return [*events, *(self._told(item, own=own) if previous == last else self._tell_again(item))]
 
-    def _told(self, item: e.Item) -> list[b.Step]:
-        """A new item at the end of the conversation: Gemini learns of it now, or when it is to answer."""
+    def _told(self, item: e.Item, *, own: bool) -> list[b.Step]:
+        """A new item at the end of the conversation: Gemini learns of it now, or when it is to answer. own: it is of
+        the server, whose tools go on after a caller's interruption where that is what they are for."""
         exchange = self._exchange
         exchange.appended.add(item.id)
         if item.kind is e.ItemKind.FUNCTION_CALL_OUTPUT:
-            if item.call_id in exchange.cancelled:
+            if item.call_id in exchange.cancelled and not own:
                 return []
             if item.call_id in exchange.calls:
                 exchange.untold.results[item.call_id] = item.output
@@ -97,7 +99,8 @@ class ClientSide:
         if item.role == "system" and exchange.options.takes_updates:
             exchange.notes.append(text_of(item))
             return context_update(exchange, {"systemInstruction"})
-        told = ("user", f"(Note: {text_of(item)})") if item.role == "system" else terms.said(item)
+        name = exchange.cancelled.get(item.call_id, "a function")
+        told = ("user", f"(Note: {text_of(item)})") if item.role == "system" else terms.said(item, name)
         if told is not None:
             exchange.untold.typed.append(Typed(item.id, *told))
         return exchange.tell_typed()
@@ -154,9 +157,14 @@ class ClientSide:
         return []
 
     def _say(self, command: e.Say) -> list[b.Step]:
+        exchange = self._exchange
         if refusal := self._occupied(command):
             return refusal
-        begun = self._exchange.begin(e.ResponseOverrides())
+        if not exchange.may_say:
+            return _refused(command, _BUSY, "The model waits for the results of its function calls.")
+        begun = exchange.begin(e.ResponseOverrides())
+        if exchange.untold.results:
+            return [*begun, *self._give_results(_SAY + command.text)]
         return [*begun, *self._interrupt(), *self._turn([Typed("", "user", _SAY + command.text)])]
 
     def _ask(self, instructions: str) -> list[b.Step]:
@@ -200,9 +208,8 @@ class ClientSide:
         """What Gemini is still saying ends by the next input; what comes of it until then is not of the new answer."""
         exchange = self._exchange
         exchange.muted = exchange.muted or exchange.busy
-        cancelled, exchange.calls = tuple(exchange.calls), {}
-        exchange.cancelled.update(cancelled)
-        return [b.ToolsCancelled(cancelled)] if cancelled else []
+        gone = exchange.call_off(list(exchange.calls))
+        return [b.ToolsCancelled(gone)] if gone else []
 
     def _give_results(self, instructions: str) -> list[b.Step]:
         exchange = self._exchange

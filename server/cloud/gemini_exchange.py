@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -54,6 +54,7 @@ class Exchange:
         self.microphone = Microphone()
         self.handle: tuple[str, frozenset[str]] | None = None
         """Brings the conversation back to where it consisted of these items."""
+        self.held = Held()
         self.reset(0)
 
     def reset(self, offset_ms: int) -> None:
@@ -66,10 +67,12 @@ class Exchange:
         self.waiting: list[b.Send] = []
         """Frames for when the session is set up."""
         self.notes: list[str] = []
-        self.held = Held([], [])
+        # What is not committed is heard anew; a turn that is has been sent nowhere yet.
+        self.held.clear()
         self.untold = Untold()
         self.calls: dict[str, Call] = {}
-        self.cancelled: set[str] = set()
+        self.cancelled: dict[str, str] = {}
+        """Calls that Gemini waits for no more, and what they called."""
         self.busy = False
         """Whether Gemini is in a turn: it says or plays something, or waits for results."""
         self.muted = False
@@ -78,6 +81,26 @@ class Exchange:
         self.caller.reset()
         self.answers.reset()
         self.microphone.reset(offset_ms)
+
+    @property
+    def may_say(self) -> bool:
+        """See ``Dialect``. Other words than results make Gemini forget its calls."""
+        return self.calls.keys() == self.untold.results.keys()
+
+    @property
+    def known(self) -> frozenset[str]:
+        """Ids of the items that Gemini has been told: the others wait for the next answer."""
+        typed = {one.item_id for one in self.untold.typed}
+        waiting = {item.id for item in self.conversation if item.call_id in self.untold.results}
+        return frozenset(item.id for item in self.conversation) - typed - waiting
+
+    def call_off(self, call_ids: Iterable[str]) -> tuple[str, ...]:
+        """Gemini does not wait for the results of these calls any more. Returns those that it waited for."""
+        gone = tuple(call_id for call_id in call_ids if call_id in self.calls)
+        for call_id in gone:
+            self.cancelled[call_id] = self.calls.pop(call_id).name
+            self.untold.results.pop(call_id, None)
+        return gone
 
     def send(self, **message: Any) -> list[b.Step]:
         """A frame, now or when the session is set up."""

@@ -47,7 +47,7 @@ class ModelSide:
     def _resumable(self, update: wire.Json) -> None:
         handle = wire.as_text(update.get("newHandle"))
         if handle and update.get("resumable") is True:
-            self._exchange.handle = handle, frozenset(item.id for item in self._exchange.conversation)
+            self._exchange.handle = handle, self._exchange.known
 
     # ---------------------------------------------------------------------------------- the caller
 
@@ -157,10 +157,6 @@ class ModelSide:
         return [*steps, *exchange.answers.finish(e.ResponseStatus.COMPLETED)]
 
     def _calls_cancelled(self, ids: list[Any]) -> list[b.Step]:
-        exchange = self._exchange
-        gone = tuple(call_id for call_id, call in exchange.calls.items() if call.provider_id in ids)
-        for call_id in gone:
-            del exchange.calls[call_id]
-            exchange.untold.results.pop(call_id, None)
-        exchange.cancelled.update(gone)
+        calls = self._exchange.calls
+        gone = self._exchange.call_off([call_id for call_id, call in calls.items() if call.provider_id in ids])
         return [b.ToolsCancelled(gone)] if gone else []

@@ -40,6 +40,9 @@ class Mirror:
         match event:
             case e.ItemAdded() | e.ItemDone():
                 self._keep(event.item, ROOT if first else event.previous_item_id)
+            case e.OutputItemDone() if event.item.id in self.conversation:
+                # A call that is run must be in a replay, or its result would have nothing to belong to.
+                self._keep(event.item, None)
             case e.ItemDeleted():
                 self._forget(event.item_id)
             case e.ItemTruncated():

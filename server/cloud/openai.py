@@ -95,6 +95,11 @@ class OpenAIDialect:
         """See ``Dialect``."""
         return self._service.max_session_s
 
+    @property
+    def may_say(self) -> bool:
+        """See ``Dialect``."""
+        return True
+
     def address(self) -> b.Address:
         """See ``Dialect``."""
         return self._service.address()

@@ -118,7 +118,9 @@ class RemoteSession:
                 await self._add(e.Item("", e.ItemKind.MESSAGE, role="user", content=content))
                 self._floor.answer()
             case e.ToolPartial():
-                self._floor.say(e.Say(fact.text))
+                self._say_meanwhile(fact.text)
+            case e.TimerFired():
+                self._say_meanwhile(self._tools.slow(fact.token, self.config.language))
             case e.ToolFinished():
                 await self._tool_finished(fact)
             case _:
@@ -205,8 +207,12 @@ class RemoteSession:
             case e.OutputItemDone() if event.item.kind is e.ItemKind.FUNCTION_CALL:
                 if event.item.status is e.ItemStatus.COMPLETED:
                     self._tools.called(event.response_id, event.item, self._mirror.last_words(), self.config)
+            case e.ResponseCreated():
+                self._tools.response_began()
             case e.ResponseDone():
                 await self._tools.told(self._tools.response_done(event.response))
+                if self.config.modality == "audio":
+                    self._say_meanwhile(self._tools.meanwhile(event.response, self.config.language))
                 self._apologise(event.response)
                 if event.response.status is not e.ResponseStatus.FAILED:
                     self._uplink.proven()
@@ -242,6 +248,11 @@ class RemoteSession:
         for item in self._tools.interrupt():
             await self._add(item)
 
+    def _say_meanwhile(self, words: str) -> None:
+        """While a tool runs. A provider that cannot say them then says them not at all: later they mean nothing."""
+        if words and self._dialect.may_say:
+            self._floor.say(e.Say(words))
+
     async def _tool_finished(self, fact: e.ToolFinished) -> None:
         item = self._tools.finished(fact)
         if item is None:
@@ -257,7 +268,7 @@ class RemoteSession:
             self._floor.report(report.say)
         if self._floor.speaking or self._answering:
             return
-        command = self._floor.next(tools_running=self._tools.running)
+        command = self._floor.next(tools_running=self._tools.running, may_say=self._dialect.may_say)
         if command is not None:
             await self._command(command)
         elif self.renew and self._quiet:

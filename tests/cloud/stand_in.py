@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -92,8 +92,8 @@ class Connection:
             await self.say("response.done", response={**response, "status": "completed", "output": [said]})
         return item_id
 
-    async def call(self, name: str, arguments: str, number: int = 1) -> None:
-        """A response that is a function call."""
+    async def call(self, name: str, arguments: str, number: int = 1, also: Sequence[dict[str, Any]] = ()) -> None:
+        """A response that is a function call. also: what else it holds."""
         response, item_id = _response(number, "in_progress"), f"item_{number}"
         item = {"id": item_id, "type": "function_call", "name": name, "call_id": f"call_{number}"}
         called = {**item, "status": "completed", "arguments": arguments}
@@ -102,7 +102,7 @@ class Connection:
         await self.say("conversation.item.added", item=item, previous_item_id=None)
         await self.say("conversation.item.done", item=called, previous_item_id=None)
         await self.say("response.output_item.done", response_id=response["id"], output_index=0, item=called)
-        await self.say("response.done", response={**response, "status": "completed", "output": [called]})
+        await self.say("response.done", response={**response, "status": "completed", "output": [*also, called]})
 
 
 def _response(number: int, status: str) -> dict[str, Any]:

@@ -336,6 +336,7 @@ def test_wishes_for_one_response_that_cannot_be_had_are_refused(overrides: e.Res
 def test_a_connection_goes_on_with_the_handle_as_long_as_that_knows_the_whole_conversation():
     session = Session()
     session.types("Hello", "i1")
+    session.tell(e.CreateResponse("e2"))
     session.says(sessionResumptionUpdate={"newHandle": "h1", "resumable": True})
     session.says(sessionResumptionUpdate={"newHandle": "h2", "resumable": False})
     hello, more = message("i1", "user", "Hello"), message("i2", "user", "More")
@@ -346,6 +347,56 @@ def test_a_connection_goes_on_with_the_handle_as_long_as_that_knows_the_whole_co
     assert setup[1]["sessionResumption"] == {}
     assert setup[1]["historyConfig"] == {"initialHistoryInClientContent": True}
     assert history[1]["turns"] == [{"role": "user", "parts": [{"text": "Hello"}, {"text": "More"}]}]
+
+
+def test_a_handle_does_not_bring_back_words_that_were_yet_to_be_told():
+    session = Session(NEW)
+    session.types("Hello", "i1")
+    session.says(sessionResumptionUpdate={"newHandle": "h1", "resumable": True})
+    session.open(e.SessionConfig(), message("i1", "user", "Hello"))
+    setup, history = session.sent[-2:]
+    assert setup[1]["sessionResumption"] == {}
+    assert history[1]["turns"] == [{"role": "user", "parts": [{"text": "Hello"}]}]
+
+
+def test_a_turn_by_hand_outlives_the_connection_that_it_was_not_sent_on():
+    session = Session(NEW, BY_HAND)
+    session.hear()
+    session.tell(e.CommitAudio("e1", 0))
+    session.open(BY_HAND)
+    session.tell(e.CreateResponse("e2"))
+    sent = [name for name, _ in session.sent]
+    assert [content for _, content in session.sent if "activityStart" in content or "activityEnd" in content] == [
+        {"activityStart": {}},
+        {"activityEnd": {}},
+    ]
+    assert sum("audio" in content for _, content in session.sent) == len(sent) - 4
+
+
+def test_words_of_the_server_do_not_make_gemini_forget_its_calls():
+    session = Session(NEW, e.SessionConfig(tools=(TOOL,)))
+    session.hear()
+    session.says(toolCall={"functionCalls": [{"id": "f1", "name": TOOL.name}]})
+    assert not session.dialect.may_say
+    refused = only(session.tell(e.Say("One moment.")), b.Refused)
+    assert refused.error.code == "conversation_already_has_active_response"
+    session.tell(e.CreateItem("e1", e.Item("o1", e.ItemKind.FUNCTION_CALL_OUTPUT, call_id="f1", output="9"), None))
+    assert session.dialect.may_say
+    assert kinds(session.tell(e.Say("We open at nine."))) == ["ResponseCreated"]
+    [response] = session.last()[1]["functionResponses"]
+    assert response["response"]["output"] == 9
+    assert response["response"]["instructions"].endswith("We open at nine.")
+
+
+def test_what_a_tool_of_the_server_has_done_after_it_was_called_off_is_told_with_the_next_answer():
+    session = Session(NEW, e.SessionConfig(tools=(TOOL,)))
+    session.hear()
+    session.says(toolCall={"functionCalls": [{"id": "f1", "name": TOOL.name}]})
+    session.says(toolCallCancellation={"ids": ["f1"]})
+    session.content(turnComplete=True)
+    session.tell(e.CreateItem(b.OWN, e.Item("o1", e.ItemKind.FUNCTION_CALL_OUTPUT, call_id="f1", output="9"), None))
+    session.tell(e.CreateResponse(b.OWN))
+    assert session.last() == ("realtimeInput", {"text": f"(The result of {TOOL.name}: 9)"})
 
 
 def test_a_handle_that_is_refused_is_not_tried_again():

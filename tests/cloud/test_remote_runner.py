@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import base64
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from http import HTTPStatus
+from typing import Any
 
 import pytest
 
@@ -516,16 +518,18 @@ async def test_keys_stop_the_answer_and_are_words_of_the_caller(provider: Provid
 
 
 class Clock:
-    """A server tool. go: it waits for it."""
+    """A server tool. go: it waits for it. runs: what it was told of each call."""
 
     spec = ToolSpec("tell_time", "The time.", {"type": "object", "properties": {}})
 
-    def __init__(self, *results: Partial | Result, on_interrupt: str = "cancel") -> None:
-        self.policy = ToolPolicy(on_interrupt=on_interrupt)
+    def __init__(self, *results: Partial | Result, on_interrupt: str = "cancel", **policy: Any) -> None:
+        self.policy = ToolPolicy(on_interrupt=on_interrupt, **policy)
         self.go = asyncio.Event()
+        self.runs: list[ToolContext] = []
         self._results = results
 
     async def run(self, call: ToolCall, context: ToolContext) -> AsyncIterator[Partial | Result]:
+        self.runs.append(context)
         await self.go.wait()
         for result in self._results:
             yield result
@@ -583,6 +587,86 @@ async def test_a_tool_that_has_the_words_has_them_recited(provider: Provider):
         await there.respond("Let me look.", 2)
         second = await there.until("response.create", 2)
         assert second["response"]["instructions"].endswith("It is noon.")
+
+
+async def test_while_a_tool_runs_the_caller_hears_what_is_set_down_for_that(provider: Provider):
+    words = {"filler": {"": "One moment."}, "second_filler": {"": "Still looking."}}
+    tool = Clock(Result("noon"), slow_after_s=0.0, **words)
+    config, toolbox = with_tool(tool)
+    async with calling(provider, config, toolbox=toolbox) as call:
+        there = await provider.connection()
+        await there.call("tell_time", "{}")
+        said = [(await there.until("response.create", 1))["response"]["instructions"]]
+        await there.respond("One moment.", 2)
+        said.append((await there.until("response.create", 2))["response"]["instructions"])
+        await there.respond("Still looking.", 3)
+        await call.door.until_number(e.ResponseDone, 3)
+        tool.go.set()
+        answer = await there.until("response.create", 3)
+        assert sorted(text.partition(": ")[2] for text in said) == ["One moment.", "Still looking."]
+        assert "instructions" not in answer["response"]
+
+
+async def test_a_model_that_has_said_so_itself_is_given_no_other_words(provider: Provider):
+    tool = Clock(Result("noon"), filler={"": "One moment."})
+    config, toolbox = with_tool(tool)
+    async with calling(provider, config, toolbox=toolbox) as call:
+        there = await provider.connection()
+        spoken = {"id": "item_9", "type": "message", "role": "assistant", "content": []}
+        await there.call("tell_time", "{}", also=[spoken])
+        await call.door.until(e.ResponseDone)
+        tool.go.set()
+        assert "instructions" not in (await there.until("response.create"))["response"]
+
+
+async def test_a_call_that_is_told_twice_is_run_once_and_for_its_agent(provider: Provider):
+    tool = Clock(Result("noon"), safe=True)
+    config, toolbox = with_tool(tool)
+    async with calling(provider, replace(config, agent="reception"), toolbox=toolbox) as call:
+        there = await provider.connection()
+        item = {"id": "item_1", "type": "function_call", "name": "tell_time", "call_id": "call_1", "arguments": "{}"}
+        await there.say("response.created", response={"id": "resp_1", "status": "in_progress"})
+        for _ in range(2):
+            await there.say("response.output_item.done", response_id="resp_1", output_index=0, item=item)
+        await call.door.until_number(e.OutputItemDone, 2)
+        tool.go.set()
+        await there.until("conversation.item.create")
+        await call.runner.receive(typed("Thanks."))
+        await there.until("conversation.item.create", 2)
+        assert [context.agent for context in tool.runs] == ["reception"]
+
+
+async def test_a_caller_can_reach_a_human_when_all_other_calls_are_used_up(provider: Provider):
+    tool = Clock(Result("noon"), unlimited=True)
+    tool.go.set()
+    config, toolbox = with_tool(tool)
+    async with calling(provider, replace(config, tool_limits=e.ToolLimits(0, 0)), toolbox=toolbox):
+        there = await provider.connection()
+        await there.call("tell_time", "{}")
+        assert (await there.until("conversation.item.create"))["item"]["output"] == "noon"
+
+
+async def test_a_call_that_is_run_is_in_the_replay_of_its_result(provider: Provider):
+    tool = Clock(Result("noon"))
+    config, toolbox = with_tool(tool)
+    async with calling(provider, config, toolbox=toolbox) as call:
+        first = await provider.connection()
+        item = {"id": "item_1", "type": "function_call", "name": "tell_time", "call_id": "call_1", "arguments": "{}"}
+        begun = {**item, "status": "in_progress"}
+        await first.say("response.created", response={"id": "resp_1", "status": "in_progress"})
+        await first.say("conversation.item.added", item=begun, previous_item_id=None)
+        await first.say("response.output_item.added", response_id="resp_1", output_index=0, item=begun)
+        await first.say("response.output_item.done", response_id="resp_1", output_index=0, item=item)
+        await call.door.until(e.OutputItemDone)
+        await first.close()
+        second = await provider.connection(2)
+        await second.until("conversation.item.create", 1)
+        tool.go.set()
+        await second.until("conversation.item.create", 2)
+        assert [event["item"]["type"] for event in second.of("conversation.item.create")] == [
+            "function_call",
+            "function_call_output",
+        ]
 
 
 async def test_a_caller_who_goes_on_ends_a_call_that_is_of_no_use_then(provider: Provider):
