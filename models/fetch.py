@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fnmatch
 import hashlib
+import re
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from models.base import WeightsError
 from models.catalog import Entry, ResolvedModel, resolve
+from models.entries import NEWEST
 from models.lock import LockedEntry, measure, read_lock, sha256, write_lock
 
 if TYPE_CHECKING:
@@ -27,6 +29,7 @@ Progress = Callable[[str, int, int], None]
 
 _PARTIAL = ".partial"
 _PARTIAL_CONTENT = 206
+_COMMIT = re.compile(r"[0-9a-f]{40}")
 _TEXTS = ("README", "MODEL_CARD", "LICENSE")
 _CHUNK = 1024 * 1024
 _ATTEMPTS = 4
@@ -36,7 +39,8 @@ _PAUSE_S = 1.0
 
 
 def fetch(profile: str, weights_dir: Path, progress: Progress, *, endpoint: str | None = None) -> list[str]:
-    """Fetch what the profile lacks into weights_dir; return the names of the models that were fetched.
+    """Fetch into weights_dir what the profile lacks, and what the catalogue names in another revision than it was
+    fetched in; return the names of the models that were fetched.
 
     endpoint: base address of the hub or a mirror, None for the hub's own. A damaged lock is begun anew. Raises
     CatalogError for an unknown profile, WeightsError when the hub cannot be reached or sends something else than it
@@ -47,7 +51,7 @@ def fetch(profile: str, weights_dir: Path, progress: Progress, *, endpoint: str 
         weights_dir.mkdir(parents=True, exist_ok=True)
         drop_damaged_lock(weights_dir)
         for model in resolve(profile, weights_dir).models.values():
-            if model.entry.hub is None or (model.on_disk and not _altered(model)):
+            if model.entry.hub is None or (model.on_disk and _is_wanted(model)):
                 continue
             locked = _fetch_entry(model.entry, weights_dir, progress, endpoint)
             write_lock(weights_dir, {**read_lock(weights_dir), model.entry.name: locked})
@@ -66,9 +70,11 @@ def drop_damaged_lock(weights_dir: Path) -> None:
         write_lock(weights_dir, {})
 
 
-def _altered(model: ResolvedModel) -> bool:
-    files = read_lock(model.root)[model.entry.name].files
-    return measure(model.root, files) != files
+def _is_wanted(model: ResolvedModel) -> bool:
+    """Whether what is on disk is of the revision that the catalogue names, and as it was fetched."""
+    locked = read_lock(model.root)[model.entry.name]
+    revision = model.entry.revision in (locked.revision, NEWEST)
+    return revision and measure(model.root, locked.files) == locked.files
 
 
 def _fetch_entry(entry: Entry, weights_dir: Path, progress: Progress, endpoint: str | None) -> LockedEntry:
@@ -81,6 +87,8 @@ def _fetch_entry(entry: Entry, weights_dir: Path, progress: Progress, endpoint: 
         info = HfApi(endpoint=endpoint).model_info(
             entry.hub, revision=entry.revision, files_metadata=True, timeout=_SILENCE_S
         )
+        if not _COMMIT.fullmatch(str(info.sha)):  # it becomes the name of a folder
+            raise WeightsError(entry.name, f"{entry.hub} is at no commit: {str(info.sha)[:80]!r}")
         wanted = _choose(entry, info.siblings or [])
         _check_room(entry, weights_dir, wanted)
         folder = weights_dir / entry.name

@@ -125,7 +125,7 @@ class _Request(BaseHTTPRequestHandler):
         return {
             "id": name,
             "modelId": name,
-            "sha": COMMIT if revision == COMMIT else NEWEST,
+            "sha": self.server.faults.get("commit", COMMIT if revision == COMMIT else NEWEST),
             "siblings": siblings,
             "tags": [],
         }
@@ -229,6 +229,28 @@ def test_what_is_there_is_not_fetched_again(hub: Hub, tmp_path: Path):
     fetch("cpu", tmp_path / "w", quiet, endpoint=hub.address)
     hub.served.clear()
     assert fetch("cpu", tmp_path / "w", quiet, endpoint=hub.address) == []
+    assert hub.served == []
+
+
+def test_what_an_update_of_the_catalogue_names_in_another_revision_is_fetched_anew(hub: Hub, tmp_path: Path):
+    catalog = entries._CATALOG.read_text()
+    entries._CATALOG.write_text(catalog.replace(COMMIT, NEWEST))
+    fetch("cpu", tmp_path / "w", quiet, endpoint=hub.address)
+    entries._CATALOG.write_text(catalog)
+    for cached in (entries._read, entries.entries, entries.profiles):
+        cached.cache_clear()
+    hub.repositories["acme/chat"]["config.json"] += b"\n"
+    hub.served.clear()
+    assert fetch("cpu", tmp_path / "w", quiet, endpoint=hub.address) == ["chat"]
+    assert [file for file, _ in hub.served] == ["config.json"]
+    assert read_lock(tmp_path / "w")["chat"].revision == COMMIT
+
+
+@pytest.mark.parametrize("commit", ["../../../elsewhere", "main", ""])
+def test_a_hub_whose_commit_is_none_gets_nothing_written(hub: Hub, tmp_path: Path, commit: str):
+    hub.faults["commit"] = commit
+    with pytest.raises(WeightsError, match="acme/chat is at no commit"):
+        fetch("cpu", tmp_path / "w", quiet, endpoint=hub.address)
     assert hub.served == []
 
 
