@@ -42,8 +42,8 @@ class UsageFile:
         return self._written
 
     def write(self, usage: Usage) -> None:
-        """Unless it says so already."""
-        if usage == self._written:
+        """Unless it says so already. Where no key has used anything there need not be a file, nor its folder."""
+        if usage == self._written or not (usage.seconds or self._written.seconds):
             return
         new = self.path.with_name(self.path.name + ".new")
         try:

@@ -84,5 +84,12 @@ def test_a_damaged_file_counts_as_none(house: House, content: str, caplog: pytes
 
 
 def test_a_folder_that_cannot_be_written_is_said_and_goes_on(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    UsageFile(tmp_path / "missing" / "keys.json").write(Usage(day=1))
+    UsageFile(tmp_path / "missing" / "keys.json").write(Usage(day=1, seconds={"a": 1.5}))
     assert "cannot be written" in caplog.text
+
+
+def test_a_server_without_keys_needs_no_folder_for_them(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    house = House(tmp_path / "missing")
+    house.file.write(house.start().used)
+    assert caplog.records == []
+    assert not house.file.path.parent.exists()
