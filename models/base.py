@@ -211,7 +211,8 @@ class ChatRequest:
     """One generation. tool_choice: auto, none, required or the name of a function in tools.
 
     cache_key separates tenants in a shared prefix cache; requests of one agent share it. agent: who asks, for an engine
-    that is made of several models, one for each agent.
+    that is made of several models, one for each agent. earlier_turns: how many messages of the user came before these,
+    and are left out because they do not fit.
     """
 
     messages: Sequence[ChatMessage]
@@ -222,6 +223,7 @@ class ChatRequest:
     priority: Priority = Priority.CONFIRMED
     cache_key: str = ""
     agent: str = ""
+    earlier_turns: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,10 +97,13 @@ class Watch:
             return Trigger.LIMIT
         if entry.failures and max(failures, _failed(request.messages)) >= entry.failures:
             return Trigger.FAILURES
-        return Trigger.MISUNDERSTANDINGS if self._misunderstood(entry, len(turns)) else None
+        last = request.messages[turns[-1]].text if turns else ""
+        return (
+            Trigger.MISUNDERSTANDINGS if self._misunderstood(entry, request.earlier_turns + len(turns), last) else None
+        )
 
-    def _misunderstood(self, entry: EscalationEntry, turns: int) -> bool:
-        if entry.misunderstandings is None or self._heard.confidence >= entry.min_confidence:
+    def _misunderstood(self, entry: EscalationEntry, turns: int, words: str) -> bool:
+        if entry.misunderstandings is None or self._heard.sure(words) >= entry.min_confidence:
             return False
         # A turn may be prepared more than once: it counts by its place.
         self._unclear.add(turns)

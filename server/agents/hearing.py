@@ -11,17 +11,23 @@ from models.base import Pcm16, Priority, Transcriber, Transcript, Utterance
 
 @dataclass(slots=True)
 class Heard:
-    """Of the caller's last turn: its language, ISO 639-1, and how sure the transcriber was of its words: 0 to 1, the
-    mean probability per token."""
+    """Of the caller's last turn: its language, ISO 639-1, its words, and how sure the transcriber was of them: 0 to 1,
+    the mean probability per token."""
 
     language: str | None = None
     confidence: float = 1.0
+    words: str = ""
 
     def note(self, transcript: Transcript) -> None:
         """A turn has been transcribed."""
         if transcript.text:
+            self.words = transcript.text
             self.language = transcript.language
             self.confidence = math.exp(min(0.0, transcript.avg_logprob))
+
+    def sure(self, words: str) -> float:
+        """How sure these words are. Those that were not heard, but typed, dialled or made up for a silence, are."""
+        return self.confidence if words == self.words else 1.0
 
 
 class NotingTranscriber:

@@ -102,7 +102,8 @@ class Agents:
         reachable = self._reachable(agent)
         models = ModelOfAgent({one.name: one.model or engines.llm for one in reachable}, name)
         tables = {one.name: one.file.escalation for one in reachable if one.file.escalation}
-        model = LimitedModel(models, agent.file, state, heard, Watch(tables, heard))
+        files = {one.name: one.file for one in reachable}
+        model = LimitedModel(models, files, name, state, heard, Watch(tables, heard))
         own = SessionEngines(engines.vad, NotingTranscriber(engines.stt, heard), model, engines.tts)
         # As they are, not copied: tools of an MCP server that answers late belong to calls under way, too.
         tools = {one.name: one.tools for one in reachable}

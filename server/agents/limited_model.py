@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 
-from models.base import ChatDelta, ChatDone, ChatModel, ChatRequest, EngineError, TextDelta, Usage
+from models.base import ChatDelta, ChatDone, ChatModel, ChatRequest, ContextError, EngineError, TextDelta, Usage
 from server.agents.escalation import Watch, called
 from server.agents.files import AgentFile, Limits, ScriptEntry, in_order
 from server.agents.hearing import Heard
@@ -24,14 +24,16 @@ class LimitedModel:
     session is reached, the model has failed as often as the script allows, or the caller was not understood; with a
     call of the tool that brings a human in, where ``watch`` says so.
 
-    The script, once it has taken over, stays. tokens are counted also for answers that were thrown away: they were
-    paid for. heard: of the session. clock: seconds.
+    agents: all that the session may come to, by name; first: who it begins with, whose limits they are all under. Each
+    has a script and a goodbye of its own, or those of the first. The script, once it has taken over, stays. tokens are
+    counted also for answers that were thrown away: they were paid for. heard: of the session. clock: seconds.
     """
 
     def __init__(
         self,
         model: ChatModel,
-        agent: AgentFile,
+        agents: Mapping[str, AgentFile],
+        first: str,
         state: SharedState,
         heard: Heard,
         watch: Watch,
@@ -40,7 +42,8 @@ class LimitedModel:
         self.name = model.name
         self.context = model.context
         self._model = model
-        self._agent = agent
+        self._agents = agents
+        self._first = agents[first]
         self._state = state
         self._heard = heard
         self._watch = watch
@@ -49,7 +52,10 @@ class LimitedModel:
         self._tokens = 0
         self._failures = 0
         self._unclear: set[int] = set()
-        self._taken_over_at: int | None = None
+        self._said: list[str] = []
+        self._script: ScriptEntry | None = None
+        """The one that has taken over."""
+        self._taken_over_at = 0
 
     async def warm(self, request: ChatRequest) -> None:
         """See ChatModel."""
@@ -60,10 +66,11 @@ class LimitedModel:
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[ChatDelta, None]:
         """See ChatModel."""
-        said = [message.text for message in request.messages if message.role == "user"]
-        limit = self._limit_reached(self._agent.limits, len(said))
+        said = self._turns(request)
+        agent = self._agents.get(request.agent, self._first)
+        limit = self._limit_reached(self._first.limits, len(said))
         trigger = self._watch.due(request, self._failures, limit)
-        sentence = None if trigger else await self._own_sentence(said, limit)
+        sentence = None if trigger else await self._own_sentence(agent, said, limit)
         while sentence is None:
             if trigger:
                 _log.info("to a human", extra={"agent": request.agent, "trigger": trigger.value})
@@ -78,9 +85,17 @@ class LimitedModel:
             except _NothingSaidError as nothing:
                 self._failures += 1
                 trigger = self._watch.due(request, self._failures, None)
-                sentence = None if trigger else await self._after_failure(nothing.error, said)
+                sentence = None if trigger else await self._after_failure(nothing.error, agent, said)
         yield TextDelta(sentence)
         yield ChatDone("stop", Usage(0, 0))
+
+    def _turns(self, request: ChatRequest) -> list[str]:
+        """All turns of the caller so far, of which a long call's request no longer holds the first ones."""
+        said = [message.text for message in request.messages if message.role == "user"]
+        known = self._said[: request.earlier_turns]
+        unknown = [""] * (request.earlier_turns - len(known))
+        self._said = [*known, *unknown, *said]
+        return self._said
 
     async def _answer(self, request: ChatRequest) -> AsyncGenerator[ChatDelta, None]:
         """The model's answer. Raises _NothingSaidError while it may still be asked once more."""
@@ -93,28 +108,31 @@ class LimitedModel:
                         self._failures = 0
                         self._tokens += delta.usage.prompt + delta.usage.completion
                     yield delta
+        except ContextError:
+            # No failure: it is asked again with less of the conversation.
+            raise
         except EngineError as error:
             if begun:
                 self._failures += 1
                 raise
             raise _NothingSaidError(error) from error
 
-    async def _after_failure(self, error: EngineError, said: Sequence[str]) -> str | None:
+    async def _after_failure(self, error: EngineError, agent: AgentFile, said: Sequence[str]) -> str | None:
         """A sentence instead of the answer; None to ask the model again. Raises the error when there is neither."""
-        script = self._agent.script
+        script = agent.script or self._first.script
         if script is None:
             raise error
         _log.warning("the model failed", extra={"failures": self._failures, "error": str(error)})
         return await self._take_over(script, said) if self._failures >= script.failures else None
 
-    async def _own_sentence(self, said: Sequence[str], reached: str | None) -> str | None:
-        agent = self._agent
-        script = agent.script
-        if script is not None and self._taken_over_at is not None:
-            return await self._play(script, said)
+    async def _own_sentence(self, agent: AgentFile, said: Sequence[str], reached: str | None) -> str | None:
+        if self._script is not None:
+            return await self._play(self._script, said)
+        script = agent.script or self._first.script
         if reached:
             _log.info("a limit of the agent is reached", extra={"limit": reached})
-            return await self._take_over(script, said) if script else in_order(agent.goodbye, self._language) or None
+            goodbye = agent.goodbye or self._first.goodbye
+            return await self._take_over(script, said) if script else in_order(goodbye, self._language) or None
         if script is None:
             return None
         if self._failures >= script.failures:
@@ -122,7 +140,7 @@ class LimitedModel:
         return await self._if_unclear(script, said)
 
     async def _if_unclear(self, script: ScriptEntry, said: Sequence[str]) -> str | None:
-        if self._heard.confidence >= script.min_confidence:
+        if not said or self._heard.sure(said[-1]) >= script.min_confidence:
             return None
         # A turn may be prepared more than once: it counts by its place.
         self._unclear.add(len(said))
@@ -131,7 +149,7 @@ class LimitedModel:
 
     @property
     def _language(self) -> str:
-        return self._heard.language or self._agent.language
+        return self._heard.language or self._first.language
 
     def _limit_reached(self, limits: Limits, turns: int) -> str | None:
         if limits.turns is not None and turns > limits.turns:
@@ -143,11 +161,10 @@ class LimitedModel:
         return None
 
     async def _take_over(self, script: ScriptEntry, said: Sequence[str]) -> str:
-        self._taken_over_at = len(said)
+        self._script, self._taken_over_at = script, len(said)
         return await self._play(script, said)
 
     async def _play(self, script: ScriptEntry, said: Sequence[str]) -> str:
-        # The conversation may have been cut since: then what is left of it was said after the script took over.
         line = play(script, said[self._taken_over_at :], self._language)
         for name, value in line.slots.items():
             await self._state.set(name, value)

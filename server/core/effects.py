@@ -70,6 +70,7 @@ class Generation:
     parallel_tool_calls: False keeps the first call only. fillers: what to say before the call of a tool, by its name,
     when the model has said nothing itself. script: words that are spoken as they are; no model is asked. house_voice:
     the voice to take where ``voice`` does not speak the language, "" for any that does. agent: see SessionConfig.
+    earlier_turns: turns of the caller that no longer fit into messages.
     """
 
     response_id: str
@@ -88,6 +89,7 @@ class Generation:
     parallel_tool_calls: bool = True
     fillers: Mapping[str, str] = field(default_factory=lambda: EMPTY)
     agent: str = ""
+    earlier_turns: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from server.core import events as e
-from server.core.conversation import context
+from server.core.conversation import context, text_of
 from server.core.economy import Economy, characters_of, fixed_characters
 from server.core.language import with_language
 from server.core.response import Response
@@ -42,11 +42,15 @@ class Generations:
         tools = (*(tool.tool for tool in own), *(tool for tool in clients if tool.name not in taken))
         response.said = said
         new = [] if said is None else [said]
+        earlier_turns = 0
         if overrides.input is None:
-            fitting = self._economy.fit([*conversation, *new], instructions, tools, config)
+            everything = [*conversation, *new]
+            fitting = self._economy.fit(everything, instructions, tools, config)
             if fitting is None:
                 return None
             items = fitting
+            cut = everything[: len(everything) - len(items)]
+            earlier_turns = sum(item.role == "user" and bool(text_of(item)) for item in cut)
         else:
             items = [conversation[entry] if isinstance(entry, str) else entry for entry in overrides.input] + new
         response.characters = fixed_characters(instructions, tools) + sum(map(characters_of, items))
@@ -67,6 +71,7 @@ class Generations:
             script=response.script or None,
             house_voice=config.voices.get(language or "", ""),
             agent=config.agent,
+            earlier_turns=earlier_turns,
         )
 
 

@@ -357,4 +357,5 @@ def _request(work: Work) -> ChatRequest:
         temperature=generation.temperature,
         priority=work.priority,
         agent=generation.agent,
+        earlier_turns=generation.earlier_turns,
     )

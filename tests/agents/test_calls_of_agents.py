@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -39,6 +40,7 @@ class Model:
         self.context: int | None = None
         self.asked: list[ChatRequest] = []
         self.warmed: list[ChatRequest] = []
+        self.usage = Usage(10, 2)
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[ChatDelta, None]:
         self.asked.append(request)
@@ -46,7 +48,7 @@ class Model:
         if isinstance(answer, EngineError):
             raise answer
         yield answer if isinstance(answer, ToolCallDelta) else TextDelta(answer)
-        yield ChatDone("stop", Usage(10, 2))
+        yield ChatDone("stop", self.usage)
 
     async def warm(self, request: ChatRequest) -> None:
         self.warmed.append(request)
@@ -122,6 +124,29 @@ async def test_over_the_ceiling_of_turns_the_script_takes_over(tmp_path: Path) -
         assert await ask(runner, client, "Hello?") == "Hello."
         assert await ask(runner, client, "A haircut.") == "For which day?"
     assert len(model.asked) == 1
+
+
+async def test_a_call_that_outgrows_what_the_model_reads_ends_at_its_ceiling_all_the_same(tmp_path: Path) -> None:
+    turns = 6
+    model = Model(*["Yes."] * turns)
+    # It does not say how long its prompts were: they are reckoned.
+    model.usage = Usage(0, 0)
+    cast = role(write(tmp_path, f'{ROUTER}goodbye = "Goodbye."\nlimits.turns = {turns}\n'), "router", model)
+    config = replace(cast.config, context_tokens=400)
+    async with call(cast.engines.llm, config, cast.toolbox) as (runner, client):
+        for _ in range(turns):
+            assert await ask(runner, client, "Well, let me see. " * 20) == "Yes."
+        assert await ask(runner, client, "And now?") == "Goodbye."
+    assert len(model.asked[-1].messages) < turns
+
+
+async def test_a_specialist_has_a_script_of_its_own(tmp_path: Path) -> None:
+    failure = EngineError("scripted", "out of memory")
+    model = Model(handed("booking", '{"service": "haircut"}'), failure, failure)
+    own = SCRIPT.replace("For which day?", "For which day is your appointment?")
+    cast = role(write(tmp_path, ROUTER + SCRIPT, BOOKING + own), "router", model)
+    async with call(cast.engines.llm, cast.config, cast.toolbox) as (runner, client):
+        assert await ask(runner, client, "A haircut.") == "For which day is your appointment?"
 
 
 async def test_how_sure_the_transcriber_was_is_noted_with_the_language() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -147,14 +148,17 @@ def watch(heard: Heard, **table: object) -> Watch:
 def test_turns_that_were_not_understood_count_by_their_place() -> None:
     heard = Heard()
     table = watch(heard, misunderstandings=2, min_confidence=0.5)
-    heard.confidence = 0.3
+    heard.confidence, heard.words = 0.3, "x"
     # The first turn is prepared twice, and the second one was clear.
     assert [table.due(request("x"), 0, None) for _ in range(2)] == [None, None]
-    heard.confidence = 0.9
+    heard.confidence, heard.words = 0.9, "y"
     assert table.due(request("x", "y"), 0, None) is None
-    heard.confidence = 0.3
+    heard.confidence, heard.words = 0.3, "z"
     assert table.due(request("x", "y", "z"), 0, None) is None
-    assert table.due(request("x", "y", "z", "z"), 0, None) == "misunderstandings"
+    # Nothing was said, so that nothing was misunderstood.
+    assert table.due(request("x", "y", "z", "..."), 0, None) is None
+    # The first three turns no longer fit into the request.
+    assert table.due(replace(request("z"), earlier_turns=3), 0, None) == "misunderstandings"
 
 
 @pytest.mark.parametrize(

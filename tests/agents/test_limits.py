@@ -11,6 +11,7 @@ from models.base import (
     ChatDone,
     ChatMessage,
     ChatRequest,
+    ContextError,
     EngineError,
     TextDelta,
     Usage,
@@ -48,6 +49,7 @@ class Model:
 
     def __init__(self) -> None:
         self.failures = 0
+        self.failure = EngineError("scripted", "out of memory")
         self.late = False
         self.asked = 0
 
@@ -57,7 +59,7 @@ class Model:
             yield TextDelta("Y")
         if self.failures:
             self.failures -= 1
-            raise EngineError("scripted", "out of memory")
+            raise self.failure
         yield TextDelta("Yes.")
         yield ChatDone("stop", Usage(40, 10))
 
@@ -76,19 +78,30 @@ class Call:
         self.said: list[ChatMessage] = []
         file = AgentFile.model_validate({"instructions": "x", **agent})
         watch = Watch({}, self.heard)
-        self._limited = LimitedModel(self.model, file, self.state, self.heard, watch, lambda: self.now)
+        self.earlier_turns = 0
+        self._limited = LimitedModel(self.model, {"": file}, "", self.state, self.heard, watch, lambda: self.now)
 
     def understood(self, confidence: float) -> None:
         """How well the next turn is heard."""
         self.heard.confidence = confidence
 
     async def say(self, text: str) -> str:
+        self.heard.words = text
+        return await self.type(text)
+
+    async def type(self, text: str) -> str:
+        """Words that no transcriber has heard."""
         self.said.append(ChatMessage("user", text))
         return await self.again()
 
+    def forget(self, turns: int) -> None:
+        """So many turns more no longer fit into what the model reads."""
+        self.earlier_turns += turns
+        del self.said[:turns]
+
     async def again(self) -> str:
         """The answer to the same turn: the first was prepared in vain."""
-        request = ChatRequest(list(self.said))
+        request = ChatRequest(list(self.said), earlier_turns=self.earlier_turns)
         return "".join([delta.text async for delta in self._limited.stream(request) if isinstance(delta, TextDelta)])
 
 
@@ -153,6 +166,27 @@ async def test_an_answer_that_breaks_off_fails_and_counts() -> None:
     assert await call.say("Hello?") == "For which day?"
 
 
+async def test_a_prompt_that_is_too_long_is_no_failure_of_the_model() -> None:
+    call = Call(script=SCRIPT)
+    call.model.failure = ContextError("scripted", "too long", tokens=9_000)
+    for _ in range(3):
+        call.model.failures = 1
+        with pytest.raises(ContextError):
+            await call.say("Hello?")
+    assert await call.say("Hello?") == "Yes."
+
+
+async def test_turns_that_the_model_no_longer_reads_count_and_are_not_lost_to_the_script() -> None:
+    call = Call(script=SCRIPT, limits={"turns": 2})
+    assert [await call.say("Hello?") for _ in range(2)] == ["Yes.", "Yes."]
+    call.forget(1)
+    assert await call.say("Hello?") == "For which day?"
+    assert await call.say("On Friday.") == "Your name?"
+    call.forget(3)
+    assert await call.say("Ann.") == "We will call you."
+    assert await call.state.all() == {"day": "friday", "name": "Ann."}
+
+
 async def test_without_a_script_the_model_fails_as_it_does() -> None:
     call = Call()
     call.model.failures = 1
@@ -173,6 +207,14 @@ async def test_a_turn_that_was_not_understood_is_asked_for_again_and_twice_in_a_
     assert await call.say("Wuff wuff") == "Für welchen Tag?"
     call.understood(0.9)
     assert await call.say("Am Freitag") == "Your name?"
+
+
+async def test_what_was_not_heard_but_typed_is_understood() -> None:
+    call = Call(script=SCRIPT)
+    call.understood(0.2)
+    assert await call.say("Wuff") == "Pardon?"
+    assert await call.type("...") == "Yes."
+    assert await call.say("Wuff") == "Pardon?"
 
 
 @pytest.mark.parametrize("limits", [{"turns": 2}, {"minutes": 2}, {"tokens": 100}], ids=["turns", "minutes", "tokens"])
