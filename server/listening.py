@@ -10,7 +10,8 @@ import ssl
 from pathlib import Path
 
 from server.errors import SettingsError
-from server.settings import Settings, TlsSettings
+from server.serving_settings import TlsSettings
+from server.settings import Settings
 
 _log = logging.getLogger(__name__)
 

@@ -15,9 +15,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any
 
-from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -28,198 +28,26 @@ from pydantic_settings import SettingsError as SourceError
 
 from server.agent_settings import AgentsSettings, EgressSettings, StoreSettings
 from server.cloud_settings import PROVIDER_KEYS, CloudSettings, ResidencySettings
+from server.conversation_settings import AgentSettings, ApologySettings, EngineSettings, TurnSettings
 from server.errors import SettingsError
 from server.phone_settings import AsteriskSettings, PhoneSettings, TwilioSettings, VonageSettings
 from server.policy_settings import AuditSettings
-from server.settings_group import Group
+from server.serving_settings import AuthSettings, LogSettings, MetricsSettings, ServerSettings, TlsSettings
 
 PREFIX = "KAMMERTON_"
 CONFIG_VARIABLE = "KAMMERTON_CONFIG"
 DEFAULT = "default"
 
-_MIN_KEY = 16
 _SECRET = {"auth.key", "phone.token", "twilio.auth_token", "twilio.shared_key", *PROVIDER_KEYS}
 """Settings whose value is never shown."""
 
 _PASSWORD = re.compile(r"(://[^:/@]*):[^@]*@")
-"""In a database's address."""
+"""In an address, of a database or a provider."""
 
 # Kubernetes and Docker links put KAMMERTON_PORT=tcp://... and the like beside a service of that name.
 _FOREIGN = re.compile(
     r"KAMMERTON_(SERVICE_(HOST|PORT)(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?|NAME|ENV_\w+)"
 )
-
-
-def _cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-class ServerSettings(Group):
-    """Where the server listens, and for how many at once."""
-
-    host: str = Field(default="127.0.0.1", min_length=1, description="Address to listen on; 0.0.0.0 for all.")
-    port: int = Field(default=8080, ge=0, le=65535, description="TCP port; 0 takes a free one.")
-    max_sessions: int = Field(default=32, ge=1, description="Sessions at once; the next one is refused with 1013.")
-    ping_s: float = Field(
-        default=20,
-        ge=1,
-        le=600,
-        description="Seconds between pings, and for an answer to one; then it closes with 1011.",
-    )
-    stalled_s: float = Field(
-        default=30,
-        ge=1,
-        le=600,
-        description="A client that takes nothing of what is sent for so long is cut off (1008).",
-    )
-    drain_s: float = Field(
-        default=30, ge=0, le=86_400, description="How long sessions may go on when the server is told to end."
-    )
-    unsent_kib: int = Field(
-        default=256, ge=64, le=65_536, description="KiB that may wait for a client before its session is held back."
-    )
-
-
-class AuthSettings(Group):
-    """Who may come in."""
-
-    key: SecretStr = Field(default=SecretStr(""), description="One key, besides those of the keys file.")
-    keys_file: Path = Field(
-        default=Path("~/.config/kammerton/keys.json"), description="Where `kammerton keys` keeps the keys' hashes."
-    )
-    allow_open: bool = Field(
-        default=False, description="Start without a key where other machines can connect: anybody may come in."
-    )
-    allowed_origins: str = Field(
-        default="",
-        pattern=r"^(\*|https?://[^\s/]+(\s+https?://[^\s/]+)*)?$",
-        description="Origins of other web pages that may connect, as `scheme://host[:port]`, with spaces between them;"
-        " `*` for all.",
-    )
-
-    @field_validator("key")
-    @classmethod
-    def _long_enough(cls, value: SecretStr) -> SecretStr:
-        if 0 < len(value.get_secret_value()) < _MIN_KEY:
-            raise ValueError(f"a key of at least {_MIN_KEY} characters is needed; `kammerton keys create` makes one")
-        return value
-
-
-class TlsSettings(Group):
-    """Encryption on the wire."""
-
-    certificate: str = Field(default="", description="PEM file with the certificate and its chain; empty for no TLS.")
-    key: str = Field(default="", description="PEM file with the certificate's private key; empty if it is in there.")
-    allow_plaintext: bool = Field(
-        default=False, description="Start without TLS where other machines can connect: what is said can be read."
-    )
-
-
-class TurnSettings(Group):
-    """How the end of a turn is met."""
-
-    prepare: bool = Field(
-        default=True, description="Prepare the answer inside the hold, while the caller's turn may still go on."
-    )
-    soft_end_ms: int = Field(
-        default=96, ge=32, le=2000, description="Silence after which an answer is prepared, in ms."
-    )
-    max_prepares: int = Field(
-        default=3, ge=0, le=20, description="Answers prepared and thrown away in one turn before waiting for its end."
-    )
-    interrupt_ms: int = Field(
-        default=160, ge=64, le=2000, description="Speech that it takes to stop an answer, in ms; less is a click."
-    )
-    interrupt_words: int = Field(
-        default=1,
-        ge=0,
-        le=10,
-        description="Words that it takes to stop an answer, `mm-hm` and the like not counted; 0: any speech does.",
-    )
-
-
-class AgentSettings(Group):
-    """What a session starts with until its client says otherwise."""
-
-    instructions: str = Field(
-        default="You are a friendly phone assistant. Answer in short sentences.",
-        description="System text of a new session.",
-    )
-    voice: str = Field(default="", description="Voice by name; empty takes the first that speaks the language.")
-    language: str = Field(
-        default="en", pattern=r"^([a-z]{2,3})?$", description="Language expected first, ISO 639; empty for none."
-    )
-    language_floor: float = Field(
-        default=0.7, ge=0, le=1, description="How sure another language must be heard for a call to change over to it."
-    )
-    voices: str = Field(
-        default="",
-        pattern=r"^([a-z]{2,3}=\S+(\s+[a-z]{2,3}=\S+)*)?$",
-        description="Voices of languages that `agent.voice` does not speak, as `de=NAME fr=NAME`.",
-    )
-
-    def voice_by_language(self) -> dict[str, str]:
-        """``voices`` by language."""
-        pairs = (pair.partition("=") for pair in self.voices.split())
-        return {language: name for language, _, name in pairs}
-
-
-_APOLOGY = "Said when an engine gave up on an answer; empty for nothing."
-
-
-class ApologySettings(Group):
-    """What is said when an engine gave up on an answer, by the language of the call. A call in another language gets
-    the failed response only."""
-
-    de: str = Field(default="Entschuldigung, da ist etwas schiefgegangen. Bitte noch einmal.", description=_APOLOGY)
-    en: str = Field(default="Sorry, something went wrong. Please say that again.", description=_APOLOGY)
-    es: str = Field(default="Perdone, algo ha fallado. Por favor, repítalo.", description=_APOLOGY)
-    fr: str = Field(default="Pardon, quelque chose n'a pas marché. Répétez, s'il vous plaît.", description=_APOLOGY)
-    it: str = Field(default="Mi scusi, qualcosa è andato storto. Ripeta, per favore.", description=_APOLOGY)
-    nl: str = Field(default="Sorry, er ging iets mis. Zeg het nog eens, alstublieft.", description=_APOLOGY)
-    pl: str = Field(default="Przepraszam, coś poszło nie tak. Proszę powtórzyć.", description=_APOLOGY)
-    pt: str = Field(default="Desculpe, algo correu mal. Repita, por favor.", description=_APOLOGY)
-
-
-class EngineSettings(Group):
-    """How much of the machine each engine takes. The defaults follow from the number of cores."""
-
-    stt_threads: int = Field(
-        default_factory=lambda: max(1, min(4, _cores() // 2)), ge=1, le=256, description="Threads of the transcriber."
-    )
-    llm_threads: int = Field(
-        default_factory=lambda: max(1, min(8, _cores() // 2)),
-        ge=1,
-        le=256,
-        description="Threads of a chat model that runs in the server's process.",
-    )
-    tts_workers: int = Field(
-        default_factory=lambda: max(1, min(4, _cores() // 4)), ge=1, le=64, description="Speech worker processes."
-    )
-    batching: bool = Field(
-        default=True,
-        description="Run requests of several callers together, urgent first; off serves one by one, to compare.",
-    )
-
-
-class LogSettings(Group):
-    """What is written to standard error."""
-
-    level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least severity written.")
-    format: Literal["console", "json"] = Field(
-        default="console", description="Lines to read, or one JSON object a line."
-    )
-    pii: bool = Field(default=False, description="Keep personal data (what callers say) in the log.")
-
-
-class MetricsSettings(Group):
-    """The Prometheus page."""
-
-    enabled: bool = Field(default=True, description="Serve `/metrics`.")
-    open: bool = Field(
-        default=False, description="Serve `/metrics` without a key, too, where other machines can connect."
-    )
 
 
 class Settings(BaseSettings):
@@ -289,8 +117,12 @@ class Loaded:
             for part in name.split("."):
                 value = getattr(value, part)
             value = "; ".join(map(str, value)) if isinstance(value, tuple) else value
-            shown = str(value).lower() if isinstance(value, bool) else _PASSWORD.sub(r"\1:***@", str(value))
+            shown = str(value).lower() if isinstance(value, bool) else _without_password(str(value))
             yield name, shown, self.origins[name]
+
+
+def _without_password(text: str) -> str:
+    return _PASSWORD.sub(r"\1:***@", text)
 
 
 def load(overrides: Mapping[str, Any] | None = None, config: Path | None = None) -> Loaded:
@@ -395,6 +227,6 @@ def _sentence(error: ValidationError, origins: Mapping[str, str]) -> str:
     for fault in error.errors(include_url=False, include_context=False):
         name = ".".join(str(part) for part in fault["loc"])
         message = fault["msg"][:1].lower() + fault["msg"][1:]
-        given = "" if name in _SECRET else f", not {fault['input']!r}"
+        given = "" if name in _SECRET else f", not {_without_password(repr(fault['input']))}"
         faults.append(f"{name} ({origins.get(name, DEFAULT)}): {message}{given}")
     return "bad setting " + "; ".join(faults)

@@ -27,7 +27,7 @@ from server.core.events import (
     TranscriptFinal,
     TranscriptionCompleted,
 )
-from server.settings import LogSettings
+from server.serving_settings import LogSettings
 
 PERSONAL = "pii."
 _OWN_LOGGERS = ("kammerton", "server", "models")

@@ -130,6 +130,13 @@ def test_all_faults_are_told_at_once() -> None:
         load({"server.port": -1, "turns.soft_end_ms": 1})
 
 
+def test_a_wrong_address_is_told_without_its_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KAMMERTON_CLOUD__AZURE__URL", "https://user:hunter2@azure.example/openai/v1")
+    with pytest.raises(SettingsError, match=r"cloud\.azure\.url .*azure\.example") as error:
+        load()
+    assert "hunter2" not in str(error.value)
+
+
 def test_rows_name_every_setting_once() -> None:
     names = [name for name, _, _ in load().rows()]
     assert names == list(field_names())

@@ -31,7 +31,7 @@ from server.core.events import (
     TranscriptFailed,
     TranscriptionCompleted,
 )
-from server.settings import LogSettings
+from server.serving_settings import LogSettings
 from server.store.sql import connect
 from server.telemetry.logs import Allowance, configure, log_events
 
