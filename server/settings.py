@@ -41,8 +41,8 @@ DEFAULT = "default"
 _SECRET = {"auth.key", "phone.token", "twilio.auth_token", "twilio.shared_key", *PROVIDER_KEYS}
 """Settings whose value is never shown."""
 
-_PASSWORD = re.compile(r"(://[^:/@]*):[^@]*@")
-"""In an address, of a database or a provider."""
+_PASSWORD = re.compile(r"(://[^:/@]*):(\S*|[^@]*)@")
+"""In an address, of a database or a provider. It ends at the last @ that it may: a password can hold one itself."""
 
 # Kubernetes and Docker links put KAMMERTON_PORT=tcp://... and the like beside a service of that name.
 _FOREIGN = re.compile(
