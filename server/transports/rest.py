@@ -109,7 +109,9 @@ async def not_served(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     asked = f"{request.method} {request.scope['path']}"
     described = request.app.openapi()["paths"]
-    served = sorted(f"{method.upper()} {path}" for path, methods in described.items() for method in methods)
+    served = sorted(
+        f"{method.upper()} {path}" for path in described if path.startswith("/v1/") for method in described[path]
+    )
     message = f"This server has no {asked}. It has {', '.join(served)}."
     body = {"message": message, "type": "invalid_request_error", "param": None, "code": "unknown_url"}
     return Response(orjson.dumps({"error": body}), error.status_code, error.headers, "application/json")
