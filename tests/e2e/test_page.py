@@ -227,6 +227,42 @@ async def test_a_server_that_goes_away_is_told_in_plain_words(own_server: Server
         own_server.process.kill()
         assert "lost" in await page.until("document.getElementById('fault-text').textContent")
         assert await page.evaluate("document.body.dataset.state") == "idle"
+        await page.click("#fault-close")
+        await page.click("#talk")
+        told = "!document.getElementById('fault').hidden && document.getElementById('fault-text').textContent"
+        assert await page.until(told) == "The server cannot be reached."
+
+
+async def test_nothing_is_left_in_the_air_when_a_call_ends_in_the_middle_of_an_answer(browser: Open):
+    async with browser() as page:
+        await page.key("/")
+        await page.write("Are you a real person?")
+        await page.key("Enter")
+        await page.until("document.querySelector('.line.answer .words').textContent")
+        await page.click("#talk")
+        await page.until("document.body.dataset.state === 'idle'")
+        assert await page.texts(".line:not(.done)") == []
+        assert await page.texts(".line.answer small") == ["(interrupted, not heard)"]
+
+
+async def test_what_is_said_behind_a_noise_is_shown_as_said_by_itself(browser: Open):
+    async with browser() as page:
+        await page.evaluate(
+            """Promise.all([import("/web/conversation.js"), import("/web/log.js")]).then(([talk, log]) => {
+              const call = new talk.Conversation({ log: new log.Log(() => false), clock: { at: () => 0 },
+                agent: "", speaker: null, settings: {}, send() {}, onChange() {}, onFault() {} });
+              const item_id = "noise";
+              call.receive({ type: "input_audio_buffer.speech_started", item_id, audio_start_ms: 0 });
+              call.receive({ type: "input_audio_buffer.committed", item_id });
+              const kind = "conversation.item.input_audio_transcription.completed";
+              call.receive({ type: kind, item_id, transcript: " " });
+              call.receive({ type: "response.created", response: { id: "r" } });
+              const item = { type: "message", id: "i" };
+              call.receive({ type: "response.output_item.added", response_id: "r", item });
+              call.receive({ type: "response.output_text.delta", item_id: "i", delta: "Are you there?" });
+            })"""
+        )
+        assert await page.texts(".line .words") == ["Are you there?"]
 
 
 async def test_settings_last_and_bad_json_is_shown_and_not_sent(browser: Open):
@@ -261,6 +297,7 @@ async def test_it_fits_any_screen_and_can_be_read_in_light_and_dark(browser: Ope
             await page.look(width=width, height=640, dark=dark)
             await page.until(f"innerWidth === {width} && {opened} === {str(width == 1280).lower()}")
             assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+            assert await page.evaluate("document.documentElement.scrollHeight <= innerHeight"), "only a part scrolls"
             assert await page.evaluate(_IN_VIEW)
             state = "document.getElementById('state')"
             assert await page.evaluate(f"{state}.scrollWidth <= {state}.clientWidth"), "what goes on is cut off"

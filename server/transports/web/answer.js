@@ -55,6 +55,13 @@ export class Answer {
     this.line.cut(text, this.text.startsWith(text) ? this.text.slice(text.length) : "");
   }
 
+  /** The call has ended: no more of it will be heard. */
+  end() {
+    if (this.line.complete) return;
+    this.over = true;
+    this.kept(this.line.shown);
+  }
+
   show() {
     if (this.over) return;
     if (this.complete && this.played >= this.received) {

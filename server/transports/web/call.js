@@ -172,8 +172,9 @@ export class Call {
   }
 
   async close() {
-    const { connection, microphone, speaker } = this;
+    const { connection, conversation, microphone, speaker } = this;
     this.held = false;
+    conversation?.end();
     this.reset();
     this.become("idle");
     connection?.close();

@@ -81,6 +81,16 @@ export class Conversation {
     await this.silence();
   }
 
+  /** The call is over: nothing is left in the air. */
+  end() {
+    for (const answer of this.answers.values()) answer.end();
+    for (const turn of new Set([this.open, ...this.turns.values()])) {
+      if (!turn || turn.line.complete) continue;
+      if (turn.line.shown) turn.line.done();
+      else turn.view.remove();
+    }
+  }
+
   // ---------------------------------------------------------------------------------------- loudspeaker
 
   /** Stop playing at once and tell the server how much of each answer was heard. */
@@ -164,6 +174,7 @@ export class Conversation {
     else {
       // A noise: it gets no answer.
       turn.waiting = false;
+      if (this.asked === turn) this.asked = null;
       turn.view.remove();
       return;
     }

@@ -124,6 +124,10 @@ class Line {
     this.shown = "";
   }
 
+  get complete() {
+    return this.box.classList.contains("done");
+  }
+
   /** Show this text: words that are there stay, new ones are added. */
   show(text) {
     if (text === this.shown) return;

@@ -1,5 +1,7 @@
 // The microphone, as pieces of 20 ms of PCM16 at 24 kHz.
 
+import { loadWorklet } from "./worklet.js";
+
 /** A fault that is told to the person in these words. */
 export class MicrophoneError extends Error {}
 
@@ -26,11 +28,11 @@ export async function openMicrophone(onPiece, onLost) {
   const [track] = stream.getAudioTracks();
   const context = new AudioContext({ latencyHint: "interactive" });
   try {
-    await context.audioWorklet.addModule(new URL("capture-worklet.js", import.meta.url));
+    await loadWorklet(context, "capture-worklet.js");
     await context.resume();
   } catch (fault) {
     track.stop();
-    await context.close();
+    if (context.state !== "closed") await context.close();
     throw new MicrophoneError(`The microphone could not be started: ${fault.message}`);
   }
   const capture = new AudioWorkletNode(context, "capture", { numberOfOutputs: 0 });

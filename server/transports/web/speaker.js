@@ -1,6 +1,7 @@
 // The loudspeaker: plays answers, and tells to the sample how much of each was played.
 
 import { RATE } from "./pcm.js";
+import { loadWorklet } from "./worklet.js";
 
 /** Whether this browser, on this page, can play answers at all: worklets need https or localhost. */
 export const canSpeak = () => globalThis.isSecureContext && "AudioWorkletNode" in globalThis;
@@ -12,10 +13,7 @@ export const canSpeak = () => globalThis.isSecureContext && "AudioWorkletNode" i
  */
 export async function openSpeaker(onProgress, onAudible) {
   const context = new AudioContext({ sampleRate: RATE, latencyHint: "interactive" });
-  await Promise.all([
-    context.resume(),
-    context.audioWorklet.addModule(new URL("playback-worklet.js", import.meta.url)),
-  ]);
+  await Promise.all([context.resume(), loadWorklet(context, "playback-worklet.js")]);
   const playback = new AudioWorkletNode(context, "playback", { numberOfInputs: 0, outputChannelCount: [1] });
   playback.connect(context.destination);
   const flushes = [];
