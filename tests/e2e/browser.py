@@ -1,8 +1,9 @@
-"""A headless Chromium with a recording for its microphone, driven over the DevTools protocol."""
+"""A headless Chromium, driven over the DevTools protocol. Its microphone says what it is told, when it is told."""
 
 from __future__ import annotations
 
 import asyncio
+import base64
 import itertools
 import json
 import os
@@ -15,6 +16,11 @@ from typing import Any
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
+
+from models.audio import Pcm16
+
+MICROPHONE_RATE = 48_000
+"""Samples a second that ``Page.speak`` takes."""
 
 _FLAGS = (
     *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-dev-shm-usage", "--no-first-run"),
@@ -34,6 +40,27 @@ _WHEN = """new Promise((resolve) => {
   observer.observe(document, { subtree: true, childList: true, attributes: true, characterData: true });
   check();
 })"""
+_MICROPHONE = """(() => {
+  const media = navigator.mediaDevices;
+  if (!media) return;
+  const ask = media.getUserMedia.bind(media);
+  media.getUserMedia = async (wishes) => {
+    for (const track of (await ask(wishes)).getTracks()) track.stop();
+    const context = new AudioContext({ sampleRate: %d });
+    const line = new MediaStreamAudioDestinationNode(context, { channelCount: 1 });
+    window.speak = (encoded) => new Promise((resolve) => {
+      const pcm = new Int16Array(Uint8Array.from(atob(encoded), (one) => one.charCodeAt(0)).buffer);
+      const buffer = context.createBuffer(1, pcm.length, context.sampleRate);
+      buffer.copyToChannel(Float32Array.from(pcm, (sample) => sample / 32768), 0);
+      const voice = new AudioBufferSourceNode(context, { buffer });
+      voice.onended = () => resolve();
+      voice.connect(line);
+      voice.start();
+    });
+    return line.stream;
+  };
+})()"""
+"""The page asks for the microphone as ever, and gets a line that is silent but for what is spoken into it."""
 _CODES = {"Escape": 27, "Enter": 13, "Tab": 9, " ": 32, "ArrowRight": 39, "ArrowDown": 40}
 
 
@@ -172,6 +199,11 @@ class Page:
         """Type into what has the focus."""
         await self.command("Input.insertText", text=text)
 
+    async def speak(self, recording: Pcm16) -> None:
+        """Say it into the microphone, which the page must have opened; returns when all of it was said."""
+        encoded = base64.b64encode(recording.tobytes()).decode()
+        await self.evaluate(f"speak({encoded!r})")
+
     async def look(self, *, width: int = 1280, height: int = 900, dark: bool = False) -> None:
         """The size of the window (a phone's when it is narrow), and the colour scheme of the system."""
         size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500}
@@ -181,14 +213,11 @@ class Page:
 
 
 @asynccontextmanager
-async def chromium(folder: Path, microphone: Path | None = None) -> AsyncIterator[Page]:
-    """A browser with one empty page. folder: for its profile. microphone: a WAV file that is spoken once, from the
-    moment that the page opens the microphone; without it the browser refuses the microphone."""
-    arguments = [*_FLAGS, f"--user-data-dir={folder / 'profile'}"]
-    if microphone is None:
-        arguments.append("--deny-permission-prompts")
-    else:
-        arguments += ["--use-fake-ui-for-media-stream", f"--use-file-for-fake-audio-capture={microphone}%noloop"]
+async def chromium(folder: Path, *, microphone: bool = False) -> AsyncIterator[Page]:
+    """A browser with one empty page. folder: for its profile. microphone: whether it has one, silent but for what
+    ``Page.speak`` says; without it the browser refuses the microphone."""
+    permission = "--use-fake-ui-for-media-stream" if microphone else "--deny-permission-prompts"
+    arguments = [*_FLAGS, f"--user-data-dir={folder / 'profile'}", permission]
     process = await asyncio.create_subprocess_exec(
         "chromium", *arguments, stderr=asyncio.subprocess.PIPE, start_new_session=True
     )
@@ -202,6 +231,8 @@ async def chromium(folder: Path, microphone: Path | None = None) -> AsyncIterato
             page = Page(socket)
             listener = asyncio.create_task(page.listen())
             await page.attach()
+            if microphone:
+                await page.command("Page.addScriptToEvaluateOnNewDocument", source=_MICROPHONE % MICROPHONE_RATE)
             yield page
             await page.quit()
             await listener

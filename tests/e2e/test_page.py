@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import itertools
 import re
-import wave
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from models.audio import Pcm16
-from tests.e2e.browser import Page, chromium
+from tests.e2e.browser import MICROPHONE_RATE, Page, chromium
 from tests.e2e.conftest import Server
-from tests.models.speech import silence, speak
+from tests.models.speech import speak
 
-RATE = 48_000
 SECRETS = "/v1/realtime/client_secrets"
+LISTENING = "document.body.dataset.state === 'listening'"
 ANSWERED = "document.querySelector('.line.answer.done')"
 TOLD = "document.querySelectorAll('.line.answer.done').length > 1"
 """A tool's call was announced, and its result is said."""
@@ -47,28 +44,14 @@ _IN_VIEW = """["talk", "mute", "interrupt", "typed", "panel-toggle"].every((id) 
 Open = Callable[..., AbstractAsyncContextManager[Page]]
 
 
-def say(*parts: str | float) -> Pcm16:
-    """A recording: words, and seconds of silence."""
-    spoken = [silence(part, RATE) if isinstance(part, float) else speak(part, rate=RATE) for part in parts]
-    return np.concatenate(spoken)
-
-
 @pytest.fixture
 def browser(server: Server, tmp_path: Path) -> Open:
-    """``async with browser(recording) as page``: the server's page, with the recording for its microphone. When it is
-    left, the page must have had no fault and asked nobody but the server."""
+    """``async with browser() as page``: the server's page. When it is left, the page must have had no fault and asked
+    nobody but the server."""
 
     @asynccontextmanager
-    async def opened(microphone: Pcm16 | None = None) -> AsyncIterator[Page]:
-        file = None
-        if microphone is not None:
-            file = tmp_path / "microphone.wav"
-            with wave.open(str(file), "wb") as recording:
-                recording.setnchannels(1)
-                recording.setsampwidth(2)
-                recording.setframerate(RATE)
-                recording.writeframes(microphone.tobytes())
-        async with chromium(tmp_path, file) as page:
+    async def opened(*, microphone: bool = False) -> AsyncIterator[Page]:
+        async with chromium(tmp_path, microphone=microphone) as page:
             await page.look()
             await page.open(server.base_url + "/")
             await page.until("document.querySelectorAll('#voice option').length > 1")
@@ -85,6 +68,11 @@ def browser(server: Server, tmp_path: Path) -> Open:
     return opened
 
 
+async def say(page: Page, words: str) -> None:
+    """Speak, which takes as long as the words do."""
+    await page.speak(speak(words, rate=MICROPHONE_RATE))
+
+
 async def timeline(page: Page) -> dict[str, str]:
     """The rows of the last turn's chart: label and time."""
     rows = "[...document.querySelectorAll('.turn:last-child .times tr')]"
@@ -93,7 +81,7 @@ async def timeline(page: Page) -> dict[str, str]:
 
 
 async def test_a_spoken_question_is_answered_aloud_and_both_are_written_word_by_word(browser: Open, server: Server):
-    async with browser(say(2.5, "Are you a real person?", 1.0)) as page:
+    async with browser(microphone=True) as page:
         await page.evaluate(
             """window.stages = []; window.loudest = 0; new MutationObserver(() => {
               const level = document.getElementById("input-level").style.getPropertyValue("--level");
@@ -103,6 +91,8 @@ async def test_a_spoken_question_is_answered_aloud_and_both_are_written_word_by_
             }).observe(document, { subtree: true, childList: true, characterData: true, attributes: true })"""
         )
         await page.click("#talk")
+        await page.until(LISTENING)
+        await say(page, "Are you a real person?")
         await page.until(ANSWERED)
         (heard,) = await page.texts(".line.caller .words")
         assert {"real", "person"} & set(heard.lower().strip("?").split()), heard
@@ -126,8 +116,12 @@ async def test_a_spoken_question_is_answered_aloud_and_both_are_written_word_by_
 
 
 async def test_speaking_over_an_answer_stops_it_at_the_very_sample(browser: Open):
-    async with browser(say(2.5, "Tell me a story.", 2.0, "Stop please, one moment.", 1.0)) as page:
+    async with browser(microphone=True) as page:
         await page.click("#talk")
+        await page.until(LISTENING)
+        await say(page, "Tell me a story.")
+        await page.until("document.body.dataset.playedSamples > 12000")
+        await say(page, "Stop please, one moment.")
         truncate = await page.until_sent("conversation.item.truncate")
         first = "document.querySelector('.line.answer')"
         await page.until(f"{first}.classList.contains('cut')")
@@ -169,7 +163,7 @@ async def test_the_interrupt_key_stops_a_long_answer(browser: Open):
 
 
 async def test_turns_by_hand_are_held_with_the_space_key(browser: Open):
-    async with browser(say(4.0, "Are you a real person?", 1.0)) as page:
+    async with browser(microphone=True) as page:
         await page.evaluate("document.getElementById('panel-toggle').focus()")
         for _ in range(60):
             await page.key("Tab")
@@ -182,8 +176,11 @@ async def test_turns_by_hand_are_held_with_the_space_key(browser: Open):
         await page.until("!document.getElementById('hold').hidden")
         assert (await page.until_sent("session.update"))["session"]["audio"]["input"]["turn_detection"] is None
         await page.key(" ", up=False)
-        # The recording began when the microphone was opened: this is a second longer than all of it.
-        await page.until_sent("input_audio_buffer.append", 300)
+        await page.until("document.body.dataset.state === 'hearing'")
+        await say(page, "Are you a real person?")
+        # What was said is still on its way through the browser: half a second more.
+        said = [event["type"] for event in page.sent].count("input_audio_buffer.append")
+        await page.until_sent("input_audio_buffer.append", said + 25)
         await page.key(" ", down=False)
         await page.until(ANSWERED)
         (heard,) = await page.texts(".line.caller .words")
@@ -192,13 +189,14 @@ async def test_turns_by_hand_are_held_with_the_space_key(browser: Open):
 
 
 async def test_muted_there_is_nothing_to_hear(browser: Open):
-    async with browser(say(4.0, "Are you a real person?", 1.0)) as page:
+    async with browser(microphone=True) as page:
         await page.click("#talk")
-        await page.until("document.body.dataset.state === 'listening'")
+        await page.until(LISTENING)
         await page.key("m")
         await page.until("document.getElementById('state').textContent === 'Muted'")
-        before = sum(event["type"] == "input_audio_buffer.append" for event in page.sent)
-        await page.until_sent("input_audio_buffer.append", before + 300)
+        await say(page, "Are you a real person?")
+        before = [event["type"] for event in page.sent].count("input_audio_buffer.append")
+        await page.until_sent("input_audio_buffer.append", before + 50)
         assert not [event for event in page.received if event["type"] == "input_audio_buffer.speech_started"]
         last = [event["audio"] for event in page.sent if event["type"] == "input_audio_buffer.append"][-1]
         assert set(last) <= {"A", "="}
@@ -236,9 +234,9 @@ async def test_a_server_that_goes_away_is_told_in_plain_words(own_server: Server
 async def test_nothing_is_left_in_the_air_when_a_call_ends_in_the_middle_of_an_answer(browser: Open):
     async with browser() as page:
         await page.key("/")
-        await page.write("Are you a real person?")
+        await page.write("Tell me a story.")
         await page.key("Enter")
-        await page.until("document.querySelector('.line.answer .words').textContent")
+        await page.until("document.querySelector('.line.answer .words')?.textContent")
         await page.click("#talk")
         await page.until("document.body.dataset.state === 'idle'")
         assert await page.texts(".line:not(.done)") == []

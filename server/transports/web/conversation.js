@@ -87,7 +87,7 @@ export class Conversation {
     for (const turn of new Set([this.open, ...this.turns.values()])) {
       if (!turn || turn.line.complete) continue;
       if (turn.line.shown) turn.line.done();
-      else turn.view.remove();
+      else turn.view.drop(turn.line);
     }
   }
 

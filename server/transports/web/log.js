@@ -108,6 +108,12 @@ class TurnView {
     this.log.follow();
   }
 
+  /** This line got no words. What else was told in the turn stays. */
+  drop(line) {
+    line.box.remove();
+    if (!this.section.querySelector(".line, .card, .fault")) this.remove();
+  }
+
   /** It held nothing: a noise. */
   remove() {
     this.section.remove();
