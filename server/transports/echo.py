@@ -15,6 +15,9 @@ from models.base import Pcm16
 
 _SOFTER_DB = 15.0
 """By so much, at least, an echo is softer than the voice that it comes from."""
+_WORD_S = 0.3
+"""Behind a frame that is none, what is softer belongs to the same words: without its consonants "human please" is
+"unm lea" to a recogniser."""
 _TAIL_S = 0.6
 """The longest way there and back, the carrier's buffer included."""
 
@@ -25,6 +28,7 @@ class EchoGate:
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._said: deque[tuple[float, float]] = deque()
+        self._open_until = 0.0
 
     def said(self, pcm: Pcm16, until: float) -> None:
         """This is being played, up to that moment of the clock."""
@@ -35,8 +39,11 @@ class EchoGate:
         now = self._clock()
         while self._said and self._said[0][0] < now:
             self._said.popleft()
-        loudest = max((level for _, level in self._said), default=0.0)
-        return bool(self._said) and _level(pcm) < loudest * 10 ** (-_SOFTER_DB / 20)
+        if not self._said:
+            return False
+        if _level(pcm) >= max(level for _, level in self._said) * 10 ** (-_SOFTER_DB / 20):
+            self._open_until = now + _WORD_S
+        return now >= self._open_until
 
 
 def _level(pcm: Pcm16) -> float:
