@@ -33,14 +33,14 @@ from benchmarks.summary import percentiles
 from benchmarks.tool_scoring import CallScore, ToolCall, score, word_errors
 from scripts.phone_line.caller import begun_after, quiet_after
 from scripts.phone_line.line import NO_TROUBLE, Line, Trouble
-from scripts.phone_line.measure import answer_after_ms, speech_bounds
+from scripts.phone_line.measure import answer_after_ms, speech_bounds, stop_of
 from scripts.phone_line.twilio import TwilioAccount, twilio_call
 
 _TOKEN, _PUBLIC = "the token of no account", "https://voice.example.org"
 _PHONE = 8_000
 _SNR_DB = 10.0
 LINES = ("clean", "loss", "jitter", "both", "heavy", "noise")
-_NAMES = {
+NAMES = {
     "clean": "clean",
     "loss": "5 % of the frames lost",
     "jitter": "jitter up to 80 ms",
@@ -58,8 +58,8 @@ QUESTIONS = (
     ("en-gb", "What time do you open on Sunday?", ToolCall("get_opening_hours", {"day": "sunday"})),
     ("en-us", "Is there anything free on Thursday?", ToolCall("check_availability", {"day": "thursday"})),
 )
-_STORY = ("en-us", "Tell me a story.")
-_OVER = (("en-us", "Stop please."), ("en-gb", "No, on Friday please."), ("en-us", "Wait a moment please."))
+STORY = ("en-us", "Tell me a story.")
+OVER = (("en-us", "Stop please."), ("en-gb", "No, on Friday please."), ("en-us", "Wait a moment please."))
 _STOPPED_S = 1.5
 _TOOLS = {
     "get_opening_hours": ("Opening hours for a day.", "day"),
@@ -82,7 +82,7 @@ _status = Console(stderr=True)
 @dataclass(slots=True)
 class Caller:
     """What one call came to. tools: of each question. words: wrong and said. waits: in ms, as heard. stops: in ms, from
-    the first sound of what is said over an answer to the moment when the rest of that is thrown away.
+    the first sound of what is said over an answer to the moment when nothing more of that is heard.
     """
 
     tools: list[CallScore] = field(default_factory=list)
@@ -163,8 +163,8 @@ class House:
 
 
 @contextmanager
-def house(calls: int, profile: str) -> Iterator[House]:
-    """A server with an agent for each call."""
+def house(calls: int, profile: str, level: str = "info") -> Iterator[House]:
+    """A server with an agent for each call, and a log of this level."""
     desk = Desk()
     with desk.open() as port, tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -183,7 +183,7 @@ def house(calls: int, profile: str) -> Iterator[House]:
             "TWILIO__AUTH_TOKEN": _TOKEN,
             "SERVER__MAX_SESSIONS": str(calls + 4),
             "LOG__FORMAT": "json",
-            "LOG__LEVEL": "debug" if calls == 1 else "info",
+            "LOG__LEVEL": level,
             "LOG__PII": "true",
         }
         with (
@@ -235,7 +235,7 @@ async def converse(house: House, call: int, questions: Sequence[tuple[str, str, 
             await quiet_after(line, end, 1.2)
             came.waits.append(answer_after_ms(line.recording.heard_from(end), 0, _PHONE))
             came.tools.append(score([tool], house.desk.take(call)))
-        for voice, text in _OVER:
+        for voice, text in OVER:
             came.stops.append(await _speak_over(line, spoken(voice, text)))
         came.underruns, came.late_ms = line.recording.underruns, line.recording.late_ms
         came.findings = len(line.recording.findings)
@@ -244,14 +244,14 @@ async def converse(house: House, call: int, questions: Sequence[tuple[str, str, 
 
 async def _speak_over(line: Line, over: NDArray[np.int16]) -> float | None:
     """Have a story told and speak into it; when it was stopped, in ms."""
-    end = await _say(line, spoken(*_STORY))
+    end = await _say(line, spoken(*STORY))
     await begun_after(line, end)
     await line.after(line.samples + _PHONE // 2)
     begins = line.say(over, _PHONE) + speech_bounds(over)[0]
     await line.after(begins + int(_STOPPED_S * _PHONE))
-    stopped = [(at - begins) * 1000 / _PHONE for at in line.recording.cleared if at >= begins]
+    stop = stop_of(line.recording.cleared, line.recording.played, begins)
     await quiet_after(line, line.samples, 1.2)
-    return stopped[0] if stopped else None
+    return None if stop.silent is None else (stop.silent - begins) * 1000 / _PHONE
 
 
 async def _say(line: Line, speech: NDArray[np.int16]) -> int:
@@ -265,10 +265,10 @@ async def on_line(house: House, line: str, calls: int) -> list[Caller]:
     """One call after the other, so that what was understood is known to be this call's."""
     callers = []
     for number in range(calls):
-        _status.print(f"{_NAMES[line]}, call {number + 1} of {calls}")
+        _status.print(f"{NAMES[line]}, call {number + 1} of {calls}")
         with house.heard() as turns:
             caller = await converse(house, 0, QUESTIONS, trouble(line, number + 1))
-        said = [text for _, text, _ in QUESTIONS] + [text for _, over in _OVER for text in (_STORY[1], over)]
+        said = [text for _, text, _ in QUESTIONS] + [text for _, over in OVER for text in (STORY[1], over)]
         caller.words.append(word_errors(" ".join(said), " ".join(turns)))
         callers.append(caller)
     return callers
@@ -325,9 +325,9 @@ async def main(lines: Sequence[str], calls: int, many: int, turns: int, profile:
     _console.print(f"Machine: {machine()}, profile {profile}. {time.strftime('%Y-%m-%d')}.\n")
     _console.print(f"| {' | '.join(_HEAD)} |\n|{' --- |' * len(_HEAD)}")
     if lines:
-        with house(1, profile) as one:
+        with house(1, profile, "debug") as one:
             for line in lines:
-                _console.print(row(_NAMES[line], await on_line(one, line, calls)))
+                _console.print(row(NAMES[line], await on_line(one, line, calls)))
     if many:
         with house(many, profile) as all_of_them:
             before, began = all_of_them.server.cpu_by_part(), time.monotonic()

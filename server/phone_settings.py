@@ -44,13 +44,16 @@ class PhoneSettings(Group):
     )
     max_call_s: float = Field(default=3600, ge=10, le=86_400, description="Longest call; a minute before, it is told.")
     interrupt_ms: int = Field(
-        default=96, ge=64, le=2000, description="Speech that it takes to stop an answer on the phone, in ms."
+        default=96,
+        ge=64,
+        le=2000,
+        description="Speech that it takes to stop an answer on the phone, in ms; it pauses at the first sound of it.",
     )
     interrupt_words: int = Field(
         default=0,
         ge=0,
         le=10,
-        description="Words that it takes as well; 0 stops at once, more lets a cough pass and takes longer.",
+        description="Words that it takes as well; 0: anything but `mm-hm`, `ja genau` and the like stops it.",
     )
     drain_s: float = Field(
         default=300,

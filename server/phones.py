@@ -65,11 +65,12 @@ def open_doors(
         resume_s=phone.resume_s,
         book=book,
     )
-    # Half a second of talking over each other is lived with on a screen, not on a phone.
+    # Half a second of talking over each other is lived with on a screen, not on a phone; and here we hold the sound.
     policy = replace(
         door.policy,
         interrupt_ms=phone.interrupt_ms,
         interrupt_words=phone.interrupt_words,
+        pauses=True,
         doubtful_answers=DOUBTFUL_ANSWERS,
     )
     door = replace(door, policy=policy)

@@ -47,8 +47,10 @@ class Socket(Protocol):
 @dataclass
 class Recording:
     """Both sides of a call in samples of one clock, at ``rate``. findings: what the carrier complained about.
-    underruns: gaps inside an answer. cleared: samples at which the server had what was not played thrown away. late_ms:
-    the most by which the carrier's own clock was behind: gaps of that length are its own."""
+    underruns: gaps inside an answer. cleared: samples at which the server had what was not played thrown away. played:
+    the marks that were reached by playing, each with the sample that was next. delivered_ms: when each frame of the
+    caller, by its number, was handed over, in ms of the line's clock. late_ms: the most by which the carrier's
+    own clock was behind: gaps of that length are its own."""
 
     rate: int
     heard: list[Pcm16] = field(default_factory=list)
@@ -56,6 +58,8 @@ class Recording:
     findings: list[str] = field(default_factory=list)
     underruns: int = 0
     cleared: list[int] = field(default_factory=list)
+    played: list[tuple[int, str]] = field(default_factory=list)
+    delivered_ms: dict[int, float] = field(default_factory=dict)
     late_ms: float = 0.0
 
     @property
@@ -98,7 +102,8 @@ class Line:
         self._speech: deque[Pcm16] = deque()
         self._rest: Pcm16 = np.zeros(0, np.int16)
         self._fifo: deque[bytes | str] = deque()
-        self._outgoing: asyncio.Queue[tuple[float, Frame] | None] = asyncio.Queue()
+        self._outgoing: asyncio.Queue[tuple[float, Frame, int | None] | None] = asyncio.Queue()
+        self._begun = 0.0
         self._gaps = Gaps()
         self._earlier_gaps = self.recording.underruns
         self._moved = asyncio.Condition()
@@ -166,7 +171,7 @@ class Line:
 
     async def _tick(self) -> None:
         loop = asyncio.get_running_loop()
-        begun = loop.time()
+        begun = self._begun = loop.time()
         number = 0
         while not self._ended:
             await asyncio.sleep(max(0.0, begun + number * _FRAME_S - loop.time()))
@@ -194,7 +199,7 @@ class Line:
         if first <= number < last:
             due = begun + last * _FRAME_S
         data = self.end.samples.encode(self._as_received(said))
-        self._outgoing.put_nowait((due, self.end.media(data, number * FRAME_MS)))
+        self._outgoing.put_nowait((due, self.end.media(data, number * FRAME_MS), number))
 
     def _as_received(self, said: Pcm16) -> Pcm16:
         trouble = self._trouble
@@ -208,12 +213,14 @@ class Line:
     async def _deliver(self) -> None:
         loop = asyncio.get_running_loop()
         while (entry := await self._outgoing.get()) is not None:
-            due, frame = entry
+            due, frame, number = entry
             await asyncio.sleep(max(0.0, due - loop.time()))
             await self._socket.send(frame)
+            if number is not None:
+                self.recording.delivered_ms[number] = (loop.time() - self._begun) * 1000
 
     def _send(self, frame: Frame) -> None:
-        self._outgoing.put_nowait((0.0, frame))
+        self._outgoing.put_nowait((0.0, frame, None))
 
     def _speak(self) -> Pcm16:
         size = self.end.samples.frame
@@ -247,6 +254,7 @@ class Line:
 
     def _reach(self, mark: str) -> None:
         self._gaps.mark(mark)
+        self.recording.played.append((self.samples, mark))
         self._tell(mark)
 
     def _tell(self, mark: str) -> None:

@@ -190,6 +190,14 @@ class ClearPlayout:
 
 
 @dataclass(frozen=True, slots=True)
+class PausePlayout:
+    """paused: be silent at once, and keep what the caller has not heard. Else: go on where that was, with what was not
+    thrown away meanwhile."""
+
+    paused: bool
+
+
+@dataclass(frozen=True, slots=True)
 class DropAudio:
     """The item is gone, or its samples behind ``end`` are: free them. end None: all."""
 
@@ -215,5 +223,6 @@ Effect = (
     | ToolsTold
     | StartTimer
     | ClearPlayout
+    | PausePlayout
     | DropAudio
 )

@@ -9,6 +9,7 @@ from server.core.backchannel import meant_so_far, meant_words
 from server.core.conversation import with_text
 from server.core.doubts import Doubts, Sound
 from server.core.endpointing import ending_probability, hold_ms
+from server.core.pause import Pause
 from server.core.responses import Responses
 from server.core.state import State
 from server.core.turns import TurnEvent, TurnPolicy, Turns, TurnState
@@ -50,10 +51,11 @@ class _Turn:
 class Hearing:
     """Turns by voice activity or by the client's commits, from their first sample to their transcript."""
 
-    def __init__(self, state: State, policy: TurnPolicy, responses: Responses) -> None:
+    def __init__(self, state: State, policy: TurnPolicy, responses: Responses, pause: Pause) -> None:
         self._state = state
         self._policy = policy
         self._responses = responses
+        self._pause = pause
         self._turns = Turns(policy)
         self._doubts = Doubts(policy.doubtful_answers)
         self._turn: _Turn | None = None
@@ -74,6 +76,14 @@ class Hearing:
     def idle(self) -> bool:
         """Whether no turn is under way."""
         return self._turn is None
+
+    @property
+    def contested(self) -> bool:
+        """Whether somebody seems to speak over the answer, and it is not known yet whether that is meant."""
+        turn = self._turn
+        if turn is None:
+            return self._turns.stirring
+        return turn.tentative and not (self.settling and turn.transcript is not None and self._passes(turn))
 
     @property
     def sound(self) -> Sound:
@@ -184,7 +194,7 @@ class Hearing:
     def _started(self, position: int) -> list[e.Output]:
         detection = self._state.config.turn_detection
         interrupts = detection is not None and detection.interrupt_response and self._responses.audible
-        tentative = interrupts and self._policy.interrupt_words > 0
+        tentative = interrupts and (self._policy.interrupt_words > 0 or self._policy.pauses)
         turn = self._turn = _Turn(self._state.new_id("item"), self._turns.start, opened=position, tentative=True)
         opened = e.OpenUtterance(turn.item_id, turn.start)
         return [opened] if tentative else [*self._confirm(turn, opened)]
@@ -202,12 +212,18 @@ class Hearing:
 
     def _passes(self, turn: _Turn) -> bool:
         """What was said over the answer held no words that take the floor: the answer goes on as if it had not been.
-        Where the answer has ended meanwhile, "yes" may well be the reply to it."""
+        Where the answer has ended meanwhile, or would have but for the pause, "yes" may well be the reply to it."""
         text = turn.transcript.text if turn.transcript else turn.probed
         known = turn.transcript is not None or turn.probed_to >= self._turns.speech_end - _UNPROBED
-        if not turn.tentative or text is None or not known or meant_words(text) >= self._policy.interrupt_words:
+        if not turn.tentative or text is None or not known or not self._harmless(text):
             return False
-        return self._responses.audible or not text
+        return not text or (self._responses.audible and not self._pause.ending)
+
+    def _harmless(self, text: str) -> bool:
+        """Whether these are no words that take the floor. Where no word is asked for, only others than those are let
+        pass: what nobody has understood may be "stop"."""
+        wanted = self._policy.interrupt_words
+        return meant_words(text) < max(1, wanted) and (wanted > 0 or bool(text))
 
     def _paused(self, turn: _Turn, position: int) -> list[e.Output]:
         turn.pauses += 1
@@ -275,7 +291,7 @@ class Hearing:
             return []
         words = meant_so_far(fact.text, turn.probed or "", fact.confidence)
         turn.probed, turn.probed_to = fact.text, turn.start + fact.audio_ms * _SAMPLES_PER_MS
-        meant = self._confirm(turn) if words >= self._policy.interrupt_words else []
+        meant = self._confirm(turn) if words >= max(1, self._policy.interrupt_words) else []
         return [] if turn.tentative else [*meant, *self._show(turn, fact.stable)]
 
     def final(self, fact: e.TranscriptFinal) -> list[e.Output]:
@@ -299,7 +315,7 @@ class Hearing:
     def _understood(self, turn: _Turn, transcript: e.TranscriptFinal) -> list[e.Output]:
         """The words of a turn that has settled are known: how long to wait for more, and what to answer."""
         detection = self._state.config.turn_detection
-        meant = self._confirm(turn) if meant_words(transcript.text) >= self._policy.interrupt_words else []
+        meant = [] if self._harmless(transcript.text) else self._confirm(turn)
         if detection is not None and self._semantic:
             sure = ending_probability(transcript.logprobs)
             self._turns.hold_ms = hold_ms(transcript.text, transcript.language, detection.eagerness, sure)

@@ -10,7 +10,7 @@ from server.core.events import INPUT_RATE, SpokenTo
 
 @dataclass(slots=True)
 class _Track:
-    """One item's speech. starts_at: input position at which the peer began to play it."""
+    """One item's speech. starts_at: input position at which the peer began to play it, pauses left out."""
 
     rate: int
     starts_at: int
@@ -32,12 +32,14 @@ class Ledger:
         self._tracks: dict[str, _Track] = {}
         self._silent: set[str] = set()
         self._free_at = 0
+        self._held_at: int | None = None
+        self._pauses = 0
 
     def send(self, item_id: str, rate: int, samples: int, words: tuple[SpokenTo, ...], clock: int) -> int:
         """Book a piece of audio sent at input position ``clock``; return where it starts in the item's audio."""
         track = self._tracks.get(item_id)
         if track is None:
-            track = self._tracks[item_id] = _Track(rate, max(clock, self._free_at))
+            track = self._tracks[item_id] = _Track(rate, max(self._playing_to(clock), self._free_at))
         start = track.sent
         track.sent += samples
         track.words.extend(words)
@@ -52,7 +54,7 @@ class Ledger:
 
     def interrupt(self, clock: int) -> list[str]:
         """Playback stops now: fix what was heard of all that was still playing. Returns those items, oldest first."""
-        cut = []
+        cut, clock = [], self._playing_to(clock)
         for item_id, track in self._tracks.items():
             heard = self._heard(track, clock)
             if track.frozen is None and heard < track.sent:
@@ -63,11 +65,30 @@ class Ledger:
 
     def playing(self, clock: int) -> bool:
         """Whether the peer is still playing at input position ``clock``, by the estimate."""
-        return clock < self._free_at
+        return self._playing_to(clock) < self._free_at
 
     def remaining(self, clock: int) -> int:
         """Input samples until the peer has played all that was sent, by the estimate."""
-        return max(0, self._free_at - clock)
+        return max(0, self._free_at - self._playing_to(clock))
+
+    @property
+    def held(self) -> bool:
+        """Whether playback stands still."""
+        return self._held_at is not None
+
+    def hold(self, clock: int) -> None:
+        """Playback stands still from input position ``clock`` on."""
+        self._held_at = self._playing_to(clock)
+
+    def release(self, clock: int) -> None:
+        """Playback goes on where it was."""
+        if self._held_at is not None:
+            self._pauses, self._held_at = clock - self._held_at, None
+
+    def _playing_to(self, clock: int) -> int:
+        """Input position ``clock`` as playback counts it, pauses left out."""
+        playing = clock - self._pauses
+        return playing if self._held_at is None else min(playing, self._held_at)
 
     def truncate(self, item_id: str, samples: int) -> None:
         """The peer says that playback of the item ended at ``samples``; it knows better than any estimate."""
@@ -96,7 +117,7 @@ class Ledger:
     def heard(self, item_id: str, clock: int) -> int | None:
         """Samples heard of the item by input position ``clock``; None if it was never spoken."""
         track = self._tracks.get(item_id)
-        return None if track is None else self._heard(track, clock)
+        return None if track is None else self._heard(track, self._playing_to(clock))
 
     def cut_text(self, item_id: str) -> int | None:
         """Length of the heard text of an item whose playback was cut, or whose speech ended before its text; None if

@@ -31,7 +31,7 @@ class Responses:
         self._prepared = Prepared(state)
         self._owed = False
         self._sayings: deque[e.Say] = deque(maxlen=_MAX_SAYINGS)
-        self._protected = Protected(state)
+        self.protected = Protected(state)
         self._generations = Generations(state)
         self.reports = Reports(state, self)
 
@@ -119,7 +119,7 @@ class Responses:
         moot = self.discard()
         response = self._activate(e.ResponseOverrides(input=()), fact.text)  # no model reads it: it need not fit
         if fact.protected:
-            self._protected.begin(response.id)
+            self.protected.begin(response.id)
         generation = self._generations.make(response)
         assert generation is not None
         response.state = ResponseState.STREAMING
@@ -128,7 +128,7 @@ class Responses:
     def barge_in(self) -> list[e.Output]:
         """The caller speaks over the answer: it ends here, and only what was heard of it was said. Protected words go
         on."""
-        if self._protected.guards(self.answering):
+        if self.protected.guards(self.answering):
             return []
         self._state.unanswered |= self._state.due
         if self._active is not None and not self._active.begun and self._active.overrides == e.ResponseOverrides():
@@ -139,7 +139,7 @@ class Responses:
         """Whatever is made or played ends here."""
         spoken_over = self.audible
         self._sayings.clear()
-        self._protected.clear()
+        self.protected.clear()
         self._owed = False
         self._state.due.clear()
         outputs: list[e.Output] = [e.ClearPlayout(i) for i in self._state.ledger.interrupt(self._state.clock)]
@@ -348,7 +348,7 @@ class Responses:
 
     def _book(self, item_id: str, fact: e.ResponseAudio) -> int:
         rate = self._known[fact.response_id].view.output_format.rate
-        self._protected.speaks(fact.response_id, item_id)
+        self.protected.speaks(fact.response_id, item_id)
         self.reports.floor.taken(fact.samples, rate)
         return self._state.ledger.send(item_id, rate, fact.samples, fact.words, self._state.clock)
 

@@ -15,6 +15,7 @@ from server.core import events as e
 from server.core.conversation import ROOT, Conversation, with_text
 from server.core.doubts import Sound
 from server.core.hearing import Hearing
+from server.core.pause import Pause
 from server.core.playout import Ledger
 from server.core.responses import Responses
 from server.core.state import State
@@ -41,7 +42,9 @@ class Session:
         self.id = session_id
         self._state = State(config, new_id, Ledger(marks=marks), new_id("conv"))
         self._responses = Responses(self._state)
-        self._hearing = Hearing(self._state, policy or TurnPolicy(), self._responses)
+        policy = policy or TurnPolicy()
+        self._pause, self._pauses = Pause(self._state, self._responses), policy.pauses
+        self._hearing = Hearing(self._state, policy, self._responses, self._pause)
         self._handlers: dict[type, Callable[[Any], list[e.Output]]] = {
             e.UpdateSession: self._update_session,
             e.InvalidEvent: self._invalid_event,
@@ -84,6 +87,8 @@ class Session:
         """Answer one Input. Never raises for anything a client or an engine may say. A conversation that has outgrown
         its size loses its oldest items, and the client is told."""
         outputs = self._handlers[type(fact)](fact)
+        if self._pauses:
+            outputs += self._pause.follow(contested=self._hearing.contested)
         outputs += self._responses.reports.go_on(caller_speaks=not self._hearing.idle)
         while (oldest := self._state.conversation.surplus) is not None:
             outputs += self._delete(oldest)

@@ -14,6 +14,8 @@ from server.core.events import INPUT_RATE, SpeechProbability, TurnDetection
 _SAMPLES_PER_MS = INPUT_RATE // 1000
 _START_FRAMES = 2
 """A lone frame over the threshold is a click; two in a row (64 ms) are speech."""
+_BREATH = 2
+"""Frames (64 ms) under the threshold after which what seemed to be a voice was none."""
 _HYSTERESIS = 0.15
 """Speech goes on until the probability falls this far under the threshold (Silero's own iterator does the same)."""
 _FRAME = 32 * _SAMPLES_PER_MS
@@ -56,6 +58,8 @@ class TurnPolicy:
     prepare: whether it is. max_prepares: attempts in one turn; a caller who pauses often costs no more than that.
     interrupt_ms: speech that it takes to stop an answer; shorter sounds over it (a click) are let pass.
     interrupt_words: words that it takes besides, "mm-hm" and the like not counted; 0: the sound alone decides.
+    pauses: whether the door can be silent at once and go on later where it was; then an answer pauses at the first
+    frame of speech over it, and goes on after an "mm-hm", also where the sound alone decides.
     doubtful_answers: answers in a row to turns whose words cannot be trusted; None for any number.
     """
 
@@ -64,6 +68,7 @@ class TurnPolicy:
     max_prepares: int = 3
     interrupt_ms: int = 160
     interrupt_words: int = 0
+    pauses: bool = False
     doubtful_answers: int | None = None
 
 
@@ -78,6 +83,7 @@ class Turns:
         self.hold_ms: int | None = None
         """What the words of the turn so far say about its hold (``semantic_vad``); None while they are not known."""
         self._run = 0
+        self._quiet = _BREATH
         self._seen = 0
         self._floor = 0
 
@@ -85,6 +91,11 @@ class Turns:
     def open(self) -> bool:
         """Whether a turn is under way."""
         return self.state in (TurnState.SPEAKING, TurnState.SETTLING)
+
+    @property
+    def stirring(self) -> bool:
+        """Whether no turn is under way, and one may be about to start."""
+        return not self.open and self._quiet < _BREATH
 
     def probability(
         self, fact: SpeechProbability, detection: TurnDetection, *, interrupts: bool = False
@@ -98,6 +109,7 @@ class Turns:
         loud = fact.probability >= detection.threshold
         if not self.open:
             self._run = self._run + 1 if loud else 0
+            self._quiet = 0 if loud else self._quiet + 1
             if self._run < (max(_START_FRAMES, self._policy.interrupt_ms // 32) if interrupts else _START_FRAMES):
                 return None
             padding = detection.prefix_padding_ms * _SAMPLES_PER_MS
@@ -150,7 +162,7 @@ class Turns:
         return longest_hold_ms(detection.eagerness) if self.hold_ms is None else self.hold_ms
 
     def _forget(self, position: int) -> None:
-        self._run = 0
+        self._run, self._quiet = 0, _BREATH
         self._floor = position
 
     def _move(self, event: TurnEvent) -> TurnEvent:

@@ -75,6 +75,10 @@ class Peer(Protocol):
         """Throw away what the client has got but not played, where the door can."""
         ...
 
+    async def pause_playout(self, paused: bool) -> None:
+        """Be silent, or go on where that was. Asked only of a door whose policy says that it can."""
+        ...
+
 
 class Runner:
     """Runs one Session: ``run`` until cancelled; ``append`` and ``receive`` come from the door's reader."""
@@ -233,6 +237,8 @@ class Runner:
                     self._stop_work(output.response_id)
                 case e.ClearPlayout():
                     await self._peer.clear_playout(output.item_id)
+                case e.PausePlayout():
+                    await self._peer.pause_playout(output.paused)
                 case e.DropAudio():
                     self._drop_audio(output)
                 case _:

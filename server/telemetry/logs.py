@@ -15,13 +15,17 @@ from datetime import UTC, datetime
 from typing import Any, TextIO
 
 from server.core.events import (
+    INPUT_RATE,
+    ClearPlayout,
     Error,
     Input,
     Item,
     Output,
+    PausePlayout,
     ResponseDone,
     ResponseFailed,
     SessionCreated,
+    SpeechProbability,
     ToolFinished,
     TranscriptFailed,
     TranscriptFinal,
@@ -83,6 +87,16 @@ def log_events(session_id: str, input: Input | None, outputs: Sequence[Output]) 
                 _log_response(session_id, output)
             case Error():
                 _log_client_error(session_id, output)
+            case PausePlayout():
+                _log_floor(session_id, "answer pauses" if output.paused else "answer goes on", input)
+            case ClearPlayout():
+                _log_floor(session_id, "answer stopped", input)
+
+
+def _log_floor(session_id: str, message: str, input: Input | None) -> None:
+    """at_ms: how much of the caller's sound had been looked at, where that was the reason."""
+    at_ms = input.position * 1000 // INPUT_RATE if isinstance(input, SpeechProbability) else None
+    logger.debug(message, extra={"session": session_id, "at_ms": at_ms})
 
 
 class Allowance:

@@ -12,7 +12,6 @@ from typing import Any
 from server.core import events as e
 from server.errors import EngineError, VoiceError
 from server.runtime.admission import HERE, Place
-from server.runtime.formats import decode
 from server.runtime.live import SessionPlan
 from server.runtime.runner import Engines
 from server.transports.base import DoorSettings, Role, SessionObserver
@@ -20,7 +19,6 @@ from server.transports.carrier import (
     FRAME_MS,
     CallControl,
     Caller,
-    Frame,
     Leg,
     LineAudio,
     LineEvent,
@@ -35,10 +33,11 @@ from server.transports.carrier import (
 from server.transports.courtesy import Courtesy
 from server.transports.line_hearing import LineHearing
 from server.transports.line_samples import LineSamples
+from server.transports.line_speech import LineSpeech
 from server.transports.manners import Manners
 from server.transports.phone_tools import PhoneTools, equip
 from server.transports.phrases import Phrases
-from server.transports.playout import Piece, Playout
+from server.transports.playout import Playout
 from server.transports.timeline import STALL_FILL_MS, STALL_MS
 from server.transports.wire import new_id
 
@@ -126,16 +125,15 @@ class Call:
         self._reader: asyncio.Task[None] | None = None
         self._group: asyncio.TaskGroup | None = None
         self._running = asyncio.Event()
-        self._sending = asyncio.Lock()
         self._over: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._streams: set[str] = set()
-        self._marks: dict[str, tuple[str, int]] = {}
-        self._sent = 0
+        self._hearing = LineHearing(self._wire, clock)
+        self._speech = LineSpeech(self._playout, self._wire, self._hearing, lambda: self._courtesy.sent())
         self._courtesy = Courtesy(
             manners,
             self._words,
             self._playout,
-            self._marks if leg.codec.marks else None,
+            self._speech.marks if leg.codec.marks else None,
             self._runner.receive,
             self.hang_up,
             lambda: self._runner.sound,
@@ -143,7 +141,6 @@ class Call:
         )
         self._keys = ""
         self._keys_timer: asyncio.TimerHandle | None = None
-        self._hearing = LineHearing(self._wire, clock)
         self._stall: asyncio.TimerHandle | None = None
         self._lost: asyncio.TimerHandle | None = None
         self._leaving = False
@@ -161,7 +158,7 @@ class Call:
             async with asyncio.TaskGroup() as group:
                 self._group = group
                 group.create_task(self._runner.run())
-                group.create_task(self._pump())
+                group.create_task(self._speech.pump())
                 group.create_task(self._courtesy.mind_silence())
                 group.create_task(self._courtesy.mind_time())
                 group.create_task(self._end())
@@ -183,7 +180,10 @@ class Call:
             self.hang_up(outcome)
             seconds = self._clock() - begun
             self._observer.session_closed(self._door, outcome, seconds)
-            _log.info("call over", extra={"call": self.id, "outcome": outcome, "seconds": round(seconds, 1)})
+            _log.info(
+                "call over",
+                extra={"call": self.id, "session": self.session_id, "outcome": outcome, "seconds": round(seconds, 1)},
+            )
             if self._leg is not None:
                 await self._leg.close()
 
@@ -250,7 +250,7 @@ class Call:
         await self._running.wait()
         if self._reader is not None:
             self._reader.cancel()
-        reader = self._beside(self._read(started.format, self._leg, events))
+        reader = self._beside(self._read(started.format, leg, self._leg, events))
         if reader is None:
             raise RefusedCall("the call is over")
         self._leg, self._reader = leg, reader
@@ -258,9 +258,10 @@ class Call:
         if self._leg is leg:
             await self._line_lost(leg)
 
-    async def _read(self, line: LineFormat, previous: Leg | None, events: AsyncIterator[LineEvent]) -> None:
+    async def _read(self, line: LineFormat, leg: Leg, previous: Leg | None, events: AsyncIterator[LineEvent]) -> None:
         resumed = len(self._streams) > 1
         self._line, self._samples = line, LineSamples(line)
+        self._speech.connect(leg, self._samples)
         self._hearing.begin()
         if self._lost is not None:
             self._lost.cancel()
@@ -282,6 +283,7 @@ class Call:
             self.hang_up()
             return
         _log.info("media connection lost", extra={"call": self.id})
+        self._speech.disconnect()
         self._playout.hold(True)
         if self._beside(self._nobody_hears()) is not None:
             self._lost = asyncio.get_running_loop().call_later(self._manners.resume_s, self.hang_up, "lost")
@@ -339,12 +341,10 @@ class Call:
         await self._runner.receive(e.KeysTyped(keys))
 
     async def _played(self, name: str) -> None:
-        """A mark that was thrown away comes back, too, and is not known any more."""
-        if name not in self._marks:
-            return
-        item_id, samples = self._marks.pop(name)
-        await self._runner.receive(e.Played(item_id, samples))
-        self._courtesy.stir()
+        mark = self._speech.played(name)
+        if mark is not None:
+            await self._runner.receive(e.Played(*mark))
+            self._courtesy.stir()
 
     # ----------------------------------------------------------------------------- what goes out
 
@@ -363,29 +363,8 @@ class Call:
 
     async def clear_playout(self, item_id: str) -> None:
         """See ``Peer``."""
-        self._playout.clear()
-        self._marks.clear()
-        self._courtesy.sent()
-        leg = self._leg
-        frame = None if leg is None else leg.codec.clear()
-        if leg is not None and frame is not None:
-            async with self._sending:
-                await leg.send(frame)
+        await self._speech.clear()
 
-    async def _pump(self) -> None:
-        while True:
-            piece = await self._playout.next()
-            async with self._sending:
-                if self._leg is not None and piece.epoch == self._playout.epoch:
-                    await self._send_piece(self._leg, piece)
-            self._courtesy.sent()
-
-    async def _send_piece(self, leg: Leg, piece: Piece) -> None:
-        await leg.send(leg.codec.audio(self._samples.say(piece.audio)))
-        self._hearing.said(decode(piece.audio, self._wire), self._playout.plays_until)
-        self._sent += 1
-        name = f"{piece.item_id}:{self._sent}"
-        mark: Frame | None = leg.codec.mark(name)
-        if mark is not None:
-            self._marks[name] = piece.item_id, piece.end
-            await leg.send(mark)
+    async def pause_playout(self, paused: bool) -> None:
+        """See ``Peer``."""
+        await self._speech.pause(paused)

@@ -237,3 +237,6 @@ class _Connection:
 
     async def clear_playout(self, item_id: str) -> None:
         """See ``Peer``. On a WebSocket the client holds the audio and stops it itself."""
+
+    async def pause_playout(self, paused: bool) -> None:
+        """See ``Peer``. Nothing that was sent can be taken back and given out again."""

@@ -36,6 +36,7 @@ class Rules:
         self.asked: list[tuple[str, int]] = []
         self.tools: dict[str, str] = {}
         self.timers: list[e.StartTimer] = []
+        self.paused = False
         self.errors: list[e.Error] = []
 
     def see(self, outputs: list[e.Output]) -> None:
@@ -86,6 +87,9 @@ class Rules:
             case e.StartTimer():
                 assert output.after_ms > 0
                 self.timers.append(output)
+            case e.PausePlayout():
+                assert output.paused is not self.paused, "paused or resumed twice"
+                self.paused = output.paused
             case e.OpenUtterance():
                 assert output.item_id not in self.utterances
                 self.utterances[output.item_id] = "open"

@@ -32,8 +32,14 @@ CLIENTS = e.Tool("open_door", "", SCHEMA)
 class AnyConversation(RuleBasedStateMachine):
     """A client and engines that do whatever they like, at any time, also twice, late or never."""
 
-    @initialize(prepare=st.booleans(), marks=st.booleans(), max_prepares=st.integers(0, 3), words=st.integers(0, 2))
-    def start(self, prepare: bool, marks: bool, max_prepares: int, words: int) -> None:
+    @initialize(
+        prepare=st.booleans(),
+        marks=st.booleans(),
+        max_prepares=st.integers(0, 3),
+        words=st.integers(0, 2),
+        pauses=st.booleans(),
+    )
+    def start(self, prepare: bool, marks: bool, max_prepares: int, words: int, pauses: bool) -> None:
         numbers = count()
         self.session = Session(
             "sess_1",
@@ -45,7 +51,7 @@ class AnyConversation(RuleBasedStateMachine):
                 tools=(CLIENTS,),
             ),
             lambda prefix: f"{prefix}_{next(numbers)}",
-            policy=TurnPolicy(prepare=prepare, max_prepares=max_prepares, interrupt_words=words),
+            policy=TurnPolicy(prepare=prepare, max_prepares=max_prepares, interrupt_words=words, pauses=pauses),
             marks=marks,
         )
         self.rules = Rules()
@@ -325,6 +331,12 @@ class AnyConversation(RuleBasedStateMachine):
             for item_id, sent in self.rules.sent.items():
                 heard = self.session._state.ledger.heard(item_id, self.position)
                 assert heard is None or heard <= sent
+
+    @invariant()
+    def an_answer_is_paused_only_while_somebody_seems_to_speak_over_it(self) -> None:
+        if hasattr(self, "rules") and self.rules.paused:
+            assert self.session._hearing.contested
+            assert self.session._responses.audible
 
 
 AnyConversation.TestCase.settings = settings(max_examples=150, stateful_step_count=60, deadline=None)

@@ -89,6 +89,74 @@ async def test_what_was_thrown_away_is_not_sent_and_a_piece_in_hand_is_known_to_
     assert (await speech.next()).item_id == "next"
 
 
+@pytest.mark.parametrize("late_ms", [0, 7, 120])
+async def test_a_pause_loses_nothing_and_says_little_twice(clock: Clock, late_ms: int):
+    """late_ms: from when the caller has heard something until the carrier's word of it is here."""
+    speech, said = playout(clock), bytes(range(1, 201)) * 80
+    speech.add("item", said, 0)
+    marks: list[tuple[float, Piece]] = []
+    for _ in range(7):
+        piece = await speech.next()
+        marks.append((speech.plays_until + late_ms / 1000, piece))
+        for at, played in [mark for mark in marks if mark[0] <= clock.now]:
+            # The word comes when it comes; the clock stands still meanwhile.
+            now, clock.now = clock.now, at
+            speech.played(played.item_id, played.end)
+            clock.now = now
+            marks.remove((at, played))
+    clock.now += 0.033
+    heard = round((700 - (speech.plays_until - clock.now) * 1000) * 8)
+    speech.pause(thrown_away=True)
+    assert speech.plays_until == clock.now
+    speech.resume()
+    again = await speech.next()
+    begins = again.end - len(again.audio)
+    assert begins <= heard
+    assert heard - begins <= FRAME + late_ms * 8
+    rest = again.audio + b"".join([(await speech.next()).audio for _ in range(4)])
+    assert rest == said[begins : begins + len(rest)]
+
+
+async def test_a_pause_holds_back_the_end_of_an_item_and_the_one_behind_it(clock: Clock):
+    speech = playout(clock)
+    speech.add("one", b"a" * 250, 0)
+    speech.complete("one")
+    speech.add("two", b"b" * 160, 0)
+    for _ in range(3):
+        await speech.next()
+    speech.pause(thrown_away=True)
+    waiting = asyncio.create_task(speech.next())
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert not waiting.done()
+    speech.add("two", b"c" * 160, 160)
+    speech.resume()
+    assert await waiting == Piece("one", b"a" * 160, 160, 1)
+    assert await speech.next() == Piece("one", b"a" * 90 + b"\xff" * 70, 250, 1)
+    assert await speech.next() == Piece("two", b"b" * 160 + b"c" * 160, 320, 1)
+
+
+async def test_what_is_thrown_away_in_a_pause_is_not_said_afterwards(clock: Clock):
+    speech = playout(clock)
+    speech.add("item", b"a" * FRAME * 10, 0)
+    await speech.next()
+    speech.pause(thrown_away=True)
+    speech.clear()
+    speech.resume()
+    assert speech.empty
+    speech.add("next", b"c" * FRAME, 0)
+    assert (await speech.next()).item_id == "next"
+
+
+async def test_a_carrier_that_throws_nothing_away_is_given_nothing_twice(clock: Clock):
+    speech = playout(clock)
+    speech.add("item", b"a" * FRAME * 10, 0)
+    first = await speech.next()
+    speech.pause(thrown_away=False)
+    speech.resume()
+    assert (await speech.next()).end == first.end + 800
+
+
 async def test_nothing_is_given_out_while_nobody_is_there(clock: Clock):
     speech = playout(clock)
     speech.hold(True)
@@ -145,3 +213,16 @@ def test_what_comes_back_much_softer_than_it_was_said_is_an_echo_and_a_caller_is
     assert not gate.is_echo(caller)
     clock.now += 1.0
     assert not gate.is_echo(echo)
+
+
+def test_what_is_soft_in_a_callers_words_is_no_echo():
+    clock = Clock()
+    gate, voice = EchoGate(clock), noise(0.1, dbfs=-20, rate=8_000)
+    consonant, vowel = at_level(voice, -45), noise(0.02, dbfs=-24, rate=8_000, seed=2)
+    gate.said(voice, clock.now + 2.0)
+    assert gate.is_echo(consonant)
+    assert not gate.is_echo(vowel)
+    clock.now += 0.2
+    assert not gate.is_echo(consonant)
+    clock.now += 0.2
+    assert gate.is_echo(consonant)
