@@ -99,7 +99,7 @@ class Ledger:
         """The peer no longer plays the item at input position ``clock``. If it was the last one that was sent, nothing
         is playing any more."""
         if item_id == next(reversed(self._tracks), None):
-            self._free_at = min(self._free_at, clock)
+            self._free_at = min(self._free_at, self._playing_to(clock))
 
     def fall_silent(self, item_id: str) -> None:
         """No more of the item will be sent, though its text may go on."""

@@ -156,3 +156,13 @@ def test_a_door_that_cannot_pause_is_never_asked_to():
     script.says(response, "We are open.", samples=48_000)
     script.speech(320)
     assert script.all(e.PausePlayout) == []
+
+
+def test_an_item_that_the_client_stops_after_a_pause_is_not_playing_any_more():
+    script, answer = answering(seconds=3)
+    said_over(script)
+    script.silence(128)
+    script.heard("Okay.")
+    script.silence(640)
+    script.tell(e.TruncateItem(None, answer, 0, 500))
+    assert not script.session._state.ledger.playing(script.position)
