@@ -57,15 +57,9 @@ class McpEntry(_Table):
         return self
 
 
-class ToolEntry(_Table):
-    """A ``[[tools]]`` table: one of python, http and mcp, and how the tool is run (see ToolPolicy)."""
+class PolicyEntry(_Table):
+    """How a tool is run (see ToolPolicy), as far as a ``[[tools]]`` table or the mark of a function says."""
 
-    python: str | None = Field(default=None, pattern=r"^[\w./-]+\.py(:\w+)?$")
-    http: HttpEntry | None = None
-    mcp: McpEntry | None = None
-    name: str | None = Field(default=None, pattern=_FUNCTION)
-    description: str = ""
-    parameters: dict[str, Any] = {"type": "object", "properties": {}}
     timeout_s: float | None = Field(default=None, gt=0, le=600)
     on_interrupt: Literal["cancel", "finish"] | None = None
     safe: bool | None = None
@@ -73,6 +67,23 @@ class ToolEntry(_Table):
     filler: Texts | None = None
     second_filler: Texts | None = None
     slow_after_s: float | None = Field(default=None, gt=0, le=600)
+
+    @property
+    def policy(self) -> dict[str, Any]:
+        """What is said of how the tool is run, by field of ToolPolicy."""
+        said = ((name, getattr(self, name)) for name in PolicyEntry.model_fields)
+        return {name: value for name, value in said if value is not None}
+
+
+class ToolEntry(PolicyEntry):
+    """A ``[[tools]]`` table: one of python, http and mcp, and how the tool is run."""
+
+    python: str | None = Field(default=None, pattern=r"^[\w./-]+\.py(:\w+)?$")
+    http: HttpEntry | None = None
+    mcp: McpEntry | None = None
+    name: str | None = Field(default=None, pattern=_FUNCTION)
+    description: str = ""
+    parameters: dict[str, Any] = {"type": "object", "properties": {}}
 
     @model_validator(mode="after")
     def _one_kind(self) -> ToolEntry:
@@ -83,12 +94,6 @@ class ToolEntry(_Table):
         if self.mcp and not self.name:
             raise ValueError("an mcp server needs a name")
         return self
-
-    @property
-    def policy(self) -> dict[str, Any]:
-        """What the file says of how the tool is run, by field of ToolPolicy."""
-        fields = ("timeout_s", "on_interrupt", "safe", "result_limit_bytes", "filler", "second_filler", "slow_after_s")
-        return {name: getattr(self, name) for name in fields if getattr(self, name) is not None}
 
 
 class Limits(_Table):

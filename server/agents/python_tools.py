@@ -7,15 +7,20 @@ async def get_price(service: str) -> dict[str, float]:
 
 from __future__ import annotations
 
+import hashlib
 import inspect
+import sys
+import traceback
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any, TypeVar, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+from pydantic.errors import PydanticUserError
 
 from models.base import ToolSpec
+from server.agents.files import PolicyEntry
 from server.core.tools import ToolPolicy
 from server.errors import SettingsError, ToolError
 from server.runtime.tools import Partial, Result, ToolCall, ToolContext
@@ -23,6 +28,7 @@ from server.runtime.tools import Partial, Result, ToolCall, ToolContext
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 _MARK = "__kammerton_tool__"
+_SOURCE = "__kammerton_source__"
 
 Digits = Annotated[str, Field(json_schema_extra={"format": "digits"})]
 """A parameter that callers dictate: "zero three, double one" comes as 0311. See server/runtime/dictation.py."""
@@ -35,13 +41,26 @@ Email = Annotated[str, Field(json_schema_extra={"format": "email"})]
 
 
 def tool(**policy: Any) -> Callable[[Function], Function]:
-    """Mark a function as a tool. policy: fields of ToolPolicy, such as ``safe``, ``timeout_s`` or ``filler``."""
+    """Mark a function as a tool. policy: how it is run, with the names and values of a ``[[tools]]`` table, such as
+    ``safe``, ``timeout_s`` or ``filler`` (words, or words by language). Raises SettingsError for any other."""
+    try:
+        said = PolicyEntry.model_validate(policy).policy
+    except ValidationError as error:
+        raise SettingsError("; ".join(map(_misplaced, error.errors()))) from None
 
     def mark(function: Function) -> Function:
-        setattr(function, _MARK, ToolPolicy(**policy))
+        setattr(function, _MARK, ToolPolicy(**said))
         return function
 
     return mark
+
+
+def _misplaced(fault: Mapping[str, Any]) -> str:
+    """What is wrong with a word of the mark."""
+    name = ".".join(map(str, fault["loc"]))
+    known = ", ".join(PolicyEntry.model_fields)
+    told = f"there is no such word, but {known}" if fault["type"] == "extra_forbidden" else fault["msg"]
+    return f"@tool: {name}: {told[:1].lower()}{told[1:]}"
 
 
 class PythonTool:
@@ -55,10 +74,14 @@ class PythonTool:
         if not (self._streams or inspect.iscoroutinefunction(function)):
             raise SettingsError(f"{function.__qualname__} is no async function")
         self._given: dict[str, type] = {}
-        self._arguments = self._read_signature()
-        self._spec = ToolSpec(
-            function.__name__, inspect.cleandoc(function.__doc__ or "").split("\n\n")[0], _schema(self._arguments)
-        )
+        try:
+            self._arguments = self._read_signature()
+            parameters = _schema(self._arguments)
+        except (NameError, TypeError, PydanticUserError) as error:
+            told = str(error).splitlines()[0]
+            raise SettingsError(f"{function.__qualname__}: its types cannot be told to a model: {told}") from None
+        description = inspect.cleandoc(function.__doc__ or "").split("\n\n")[0]
+        self._spec = ToolSpec(function.__name__, description, parameters)
         marked: ToolPolicy = getattr(function, _MARK, ToolPolicy())
         self._policy = policy or marked
 
@@ -109,7 +132,8 @@ class PythonTool:
 
 def load_tools(folder: Path, wanted: str) -> dict[str, PythonTool]:
     """Tools by name. wanted: ``file.py:function``, or ``file.py`` for all of its functions that are marked; the file is
-    relative to the folder. Each call reads the file again. Raises SettingsError."""
+    relative to the folder. It is run once for all who want it, and again when its text has changed. Raises
+    SettingsError."""
     name, _, function = wanted.partition(":")
     module = _load(folder / name)
     if function:
@@ -126,19 +150,39 @@ def load_tools(folder: Path, wanted: str) -> dict[str, PythonTool]:
 
 
 def _load(path: Path) -> ModuleType:
-    # Not entered in sys.modules: two agents may each have a file of this name, and an edited one is read anew. Compiled
-    # here: Python's cache takes an edit within the same second that keeps the length for no edit.
-    module = ModuleType(f"agent_tools_{path.stem}")
-    module.__file__ = str(path)
+    """The module of this file, as its text is now. Two agents that name the file share what it holds: connections,
+    caches. Dataclasses and pydantic look their own types up in ``sys.modules``, so it is entered there, under a name
+    that is the file's alone."""
+    path = path.resolve()
     try:
         source = path.read_bytes()
     except OSError as error:
         raise SettingsError(f"{path} is no Python file") from error
+    name = f"agent_tools_{path.stem}_{hashlib.sha256(bytes(path)).hexdigest()[:16]}"
+    before = sys.modules.get(name)
+    if before is not None and getattr(before, _SOURCE) == source:
+        return before
+    module = sys.modules[name] = ModuleType(name)
+    module.__file__ = str(path)
+    setattr(module, _SOURCE, source)
     try:
+        # Compiled here: Python's cache takes an edit within the same second that keeps the length for no edit.
         exec(compile(source, path, "exec", dont_inherit=True), module.__dict__)
-    except Exception as error:
-        raise SettingsError(f"{path} cannot be loaded: {type(error).__name__}: {error}") from error
+    except (Exception, SystemExit) as error:
+        del sys.modules[name]
+        if before is not None:
+            sys.modules[name] = before
+        told = str(error) if isinstance(error, SettingsError) else f"{type(error).__name__}: {error}"
+        raise SettingsError(f"{_place(path, error)}: cannot be loaded: {told}") from error
     return module
+
+
+def _place(path: Path, error: BaseException) -> str:
+    """The file, and the line of it that has failed, if it was one."""
+    if isinstance(error, SyntaxError):
+        return f"{path}:{error.lineno}" if error.lineno and error.filename == str(path) else str(path)
+    lines = [one.lineno for one in traceback.extract_tb(error.__traceback__) if one.filename == str(path)]
+    return f"{path}:{lines[-1]}" if lines else str(path)
 
 
 def _schema(model: type[BaseModel]) -> dict[str, Any]:

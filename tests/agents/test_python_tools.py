@@ -10,6 +10,7 @@ import pytest
 from pydantic import Field
 
 from server.agents.python_tools import Digits, Email, PythonTool, load_tools, tool
+from server.core.tools import in_language
 from server.errors import SettingsError, ToolError
 from server.runtime.tools import Partial, Result, ToolCall, ToolContext
 from tests.agents.calls import context, pieces, run
@@ -138,6 +139,100 @@ def test_a_file_that_gives_no_tool_is_told(tmp_path: Path, wanted: str, text: st
     (tmp_path / "tools.py").write_text(text)
     with pytest.raises(SettingsError, match=told):
         load_tools(tmp_path, wanted)
+
+
+@pytest.mark.parametrize(
+    ("mark", "told"),
+    [
+        ("timout_s=2", r"tools\.py:4: .*@tool: timout_s: there is no such word, but timeout_s, on_interrupt, safe"),
+        ("timeout_s=0", "@tool: timeout_s: input should be greater than 0"),
+        ("filler=5", "@tool: filler: input should be a valid dictionary"),
+        ('filler={"english": "Wait."}', "@tool: filler.english"),
+    ],
+)
+def test_a_mark_that_cannot_be_is_told_with_its_line(tmp_path: Path, mark: str, told: str) -> None:
+    (tmp_path / "tools.py").write_text(FILE.replace("safe=True, timeout_s=2", mark))
+    with pytest.raises(SettingsError, match=told):
+        load_tools(tmp_path, "tools.py")
+
+
+def test_a_filler_is_words_for_all_languages_or_words_by_language() -> None:
+    @tool(filler="One moment.", second_filler={"en": "Still looking.", "de": "Ich suche noch."})
+    async def slow() -> None:
+        """Nothing."""
+
+    policy = PythonTool(slow).policy
+    assert [in_language(policy.filler, language) for language in ("en", "de", None)] == ["One moment."] * 3
+    assert in_language(policy.second_filler, "de") == "Ich suche noch."
+
+
+TYPED = '''
+from __future__ import annotations
+from dataclasses import dataclass
+from pydantic import BaseModel
+from server.agents.python_tools import tool
+
+seen = []
+
+@dataclass
+class Guest:
+    name: str
+    seat: Seat | None = None
+
+@dataclass
+class Seat:
+    row: int
+
+class Meal(BaseModel):
+    dish: Dish
+
+class Dish(BaseModel):
+    name: str
+
+@tool()
+async def book(guest: Guest, meal: Meal) -> list[str]:
+    """Books."""
+    seen.append(guest.name)
+    return [*seen, type(guest.seat).__name__, meal.dish.name]
+'''
+
+
+async def test_types_of_the_file_itself_may_be_named_before_they_are_there(tmp_path: Path) -> None:
+    (tmp_path / "tools.py").write_text(TYPED)
+    book = load_tools(tmp_path, "tools.py")["book"]
+    assert book.spec.parameters["$defs"]["Guest"]["properties"]["name"]["type"] == "string"
+    assert await run(book, guest={"name": "May", "seat": {"row": 2}}, meal={"dish": {"name": "soup"}}) == [
+        "May",
+        "Seat",
+        "soup",
+    ]
+
+
+async def test_a_file_is_run_once_for_all_who_name_it_and_again_when_it_has_changed(tmp_path: Path) -> None:
+    (tmp_path / "tools.py").write_text(TYPED)
+    meal = {"dish": {"name": "soup"}}
+    first, second = (load_tools(tmp_path, wanted)["book"] for wanted in ("tools.py", "tools.py:book"))
+    await run(first, guest={"name": "May"}, meal=meal)
+    assert (await run(second, guest={"name": "June"}, meal=meal))[:2] == ["May", "June"]
+    (tmp_path / "tools.py").write_text("nothing_of_this_name")
+    with pytest.raises(SettingsError, match=r"tools\.py:1: cannot be loaded: NameError"):
+        load_tools(tmp_path, "tools.py")
+    (tmp_path / "tools.py").write_text(TYPED)
+    assert (await run(load_tools(tmp_path, "tools.py")["book"], guest={"name": "July"}, meal=meal))[2] == "July"
+    (tmp_path / "tools.py").write_text(TYPED + "# edited\n")
+    edited = load_tools(tmp_path, "tools.py")["book"]
+    assert (await run(edited, guest={"name": "May"}, meal=meal))[0] == "May"
+    # Calls that began before the edit keep what they had.
+    assert (await run(first, guest={"name": "May"}, meal=meal))[:4] == ["May", "June", "July", "May"]
+
+
+@pytest.mark.parametrize("kind", ["Nowhere", "Opaque"])
+def test_a_type_that_no_schema_can_tell_is_a_fault_of_the_file(tmp_path: Path, kind: str) -> None:
+    (tmp_path / "tools.py").write_text(
+        f"from __future__ import annotations\nclass Opaque: ...\nasync def book(guest: {kind}) -> None: ...\n"
+    )
+    with pytest.raises(SettingsError, match=f"book: its types cannot be told to a model: .*{kind}"):
+        load_tools(tmp_path, "tools.py:book")
 
 
 def test_a_policy_of_the_agent_file_goes_before_that_of_the_function() -> None:
