@@ -87,12 +87,14 @@ class SettingsError(VoiceError):
 class ToolError(VoiceError):
     """A tool could not do what was asked. The message is for the model: short, without secrets.
 
-    retryable: nothing has happened yet, and the same call may work at once.
+    retryable: nothing has happened yet, or once more does no more than once, and the same call may work at once.
+    uncertain: it may have happened, and nobody knows; the message should say so.
     """
 
-    def __init__(self, message: str, *, retryable: bool = False) -> None:
+    def __init__(self, message: str, *, retryable: bool = False, uncertain: bool = False) -> None:
         super().__init__(message)
         self.retryable = retryable
+        self.uncertain = uncertain
 
 
 class StoreError(VoiceError):

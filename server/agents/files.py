@@ -8,13 +8,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from jsonschema import Draft202012Validator, SchemaError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from server.agents.toml_lines import line_of
 from server.core.tools import ANY_LANGUAGE
 from server.errors import SettingsError
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
+PLACE = re.compile(r"\{(\w+)\}")
+"""Where an argument goes in the URL of an HTTP tool."""
 _FUNCTION = r"^[a-zA-Z0-9_-]{1,64}$"
 
 
@@ -22,10 +25,27 @@ def _texts(value: Any) -> Any:
     return {ANY_LANGUAGE: value} if isinstance(value, str) else value
 
 
+def _schema(value: dict[str, Any]) -> dict[str, Any]:
+    """Raises ValueError for what is no JSON Schema: arguments would go unchecked."""
+    try:
+        Draft202012Validator.check_schema(value)
+    except SchemaError as error:
+        place = ".".join(map(str, error.absolute_path))
+        raise ValueError(f"is no JSON Schema: {place and f'{place}: '}{error.message}") from None
+    return value
+
+
+def _of_object(value: dict[str, Any]) -> dict[str, Any]:
+    if value.get("type") != "object":
+        raise ValueError('is no JSON Schema of an argument object: it needs type = "object"')
+    return value
+
+
 Language = Annotated[str, Field(pattern=r"^([a-z]{2,3})?$")]
 Words = Annotated[str, Field(min_length=1, max_length=2000)]
 Texts = Annotated[dict[Language, Words], BeforeValidator(_texts)]
 """Words by ISO 639 language; a plain string is for all languages."""
+Schema = Annotated[dict[str, Any], AfterValidator(_schema)]
 
 
 class _Table(BaseModel):
@@ -33,7 +53,8 @@ class _Table(BaseModel):
 
 
 class HttpEntry(_Table):
-    """An endpoint; ``${name}`` in a header is a secret."""
+    """An endpoint. url: ``{name}`` in it is an argument, which must be a required parameter. ``${name}`` in a header is
+    a secret."""
 
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"] = "GET"
     url: str = Field(pattern=r"^https?://\S+$")
@@ -83,7 +104,7 @@ class ToolEntry(PolicyEntry):
     mcp: McpEntry | None = None
     name: str | None = Field(default=None, pattern=_FUNCTION)
     description: str = ""
-    parameters: dict[str, Any] = {"type": "object", "properties": {}}
+    parameters: Annotated[Schema, AfterValidator(_of_object)] = {"type": "object", "properties": {}}
 
     @model_validator(mode="after")
     def _one_kind(self) -> ToolEntry:
@@ -93,6 +114,10 @@ class ToolEntry(PolicyEntry):
             raise ValueError("an http tool needs a name and a description")
         if self.mcp and not self.name:
             raise ValueError("an mcp server needs a name")
+        if self.http:
+            given = {*self.parameters.get("properties", {})} & {*self.parameters.get("required", ())}
+            for name in sorted(places(self.http.url) - given):
+                raise ValueError(f"the url has a place for {{{name}}}, which is no required parameter")
         return self
 
 
@@ -204,7 +229,7 @@ class AgentFile(_Table):
     goodbye: Texts = {}
     voices: dict[Language, str] = {}
     description: str = ""
-    accepts: dict[str, dict[str, Any]] = {}
+    accepts: dict[str, Schema] = {}
     hands_to: list[str] = []
     tools: list[ToolEntry] = []
     limits: Limits = Limits()
@@ -238,6 +263,11 @@ def read_agents(folder: Path) -> dict[str, AgentFile]:
     if not agents:
         raise SettingsError(f"agents.folder: {folder} holds no agent file (name.toml)")
     return agents
+
+
+def places(url: str) -> frozenset[str]:
+    """Names of the arguments that the URL of an HTTP tool holds."""
+    return frozenset(PLACE.findall(url))
 
 
 def fault(folder: Path, agent: str, place: Sequence[str | int], what: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 from urllib.parse import quote
@@ -11,20 +10,26 @@ import httpx2
 import orjson
 
 from models.base import ToolSpec
+from server.agents.files import PLACE, places
 from server.core.tools import ToolPolicy
 from server.errors import PolicyError, ToolError
 from server.runtime.tools import Partial, Result, ToolCall, ToolContext
 
 _IN_QUERY = {"GET", "DELETE"}
-_PLACE = re.compile(r"\{(\w+)\}")
+_REPEATABLE = {"GET", "PUT", "DELETE"}
+"""Twice has the effect of once (RFC 9110 9.2.2): only these may be sent again when nobody knows what came of them."""
 _MAX_BODY = 1024 * 1024
 """What is read of an answer at most; what the model gets to see of it is bounded by the tool's policy."""
-_WORTH_ANOTHER_TRY = {429, 502, 503, 504}
+_NOT_TAKEN = {429, 503}
+"""The request was not carried out (RFC 6585 4, RFC 9110 15.6.4)."""
+_OF_A_GATEWAY = {502, 504}
+"""What became of the request behind the gateway nobody knows (RFC 9110 15.6.3, 15.6.5)."""
 
 
 class HttpTool:
-    """See RunnableTool. Arguments named in the URL (``{name}``) go there; the others into the query of GET and DELETE,
-    and into a JSON body otherwise. Whatever changes something carries the header ``Idempotency-Key``.
+    """See RunnableTool. Arguments named in the URL (``{name}``), which are always given, go there; the others into the
+    query of GET and DELETE, and into a JSON body otherwise. Whatever changes something carries the header
+    ``Idempotency-Key``.
 
     method: GET, POST, PUT, PATCH or DELETE. client: makes the network client; it decides what may be reached.
     """
@@ -74,20 +79,29 @@ class HttpTool:
             headers["idempotency-key"] = call.idempotency_key
         try:
             async with self._client() as client, client.stream(self._method, url, **sent) as answer:
+                if answer.status_code in _OF_A_GATEWAY:
+                    raise self._lost(f"the service answered with status {answer.status_code}")
                 return await _read(answer)
         except PolicyError as error:
             raise ToolError(f"not allowed: {error}") from None
-        except (httpx2.ConnectError, httpx2.ConnectTimeout):
+        except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout):
             raise ToolError("the service cannot be reached", retryable=True) from None
         except httpx2.HTTPError as error:
-            raise ToolError(f"the service did not answer: {type(error).__name__}") from None
+            raise self._lost(f"the service did not answer: {type(error).__name__}") from None
+
+    def _lost(self, told: str) -> ToolError:
+        """The request went out, and no answer to it came back."""
+        if self._method != "GET":
+            told += ", so nobody knows whether it was done"
+        again = self._method in _REPEATABLE
+        return ToolError(told, retryable=again, uncertain=not again)
 
 
 async def _read(answer: httpx2.Response) -> Any:
     if not answer.is_success:
         raise ToolError(
             f"the service answered with status {answer.status_code}",
-            retryable=answer.status_code in _WORTH_ANOTHER_TRY,
+            retryable=answer.status_code in _NOT_TAKEN,
         )
     body = bytearray()
     async for piece in answer.aiter_bytes():
@@ -102,15 +116,10 @@ async def _read(answer: httpx2.Response) -> Any:
         raise ToolError("the service answered with broken JSON") from None
 
 
-def places(url: str) -> frozenset[str]:
-    """Names of the arguments that a URL template holds."""
-    return frozenset(_PLACE.findall(url))
-
-
 def _filled(url: str, arguments: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     """The URL, and the arguments that it has no place for. A value never adds a path segment, a query or a host."""
     used = places(url)
-    filled = _PLACE.sub(lambda place: _segment(arguments.get(place[1], "")), url)
+    filled = PLACE.sub(lambda place: _segment(arguments[place[1]]), url)
     return filled, {name: value for name, value in arguments.items() if name not in used and value is not None}
 
 

@@ -138,8 +138,13 @@ class McpServer:
         """Run one tool. Raises ToolError for what the server says, and when it is gone."""
         # The SDK's type knows its own entries only; the protocol leaves others to the parties.
         meta = cast(RequestParamsMeta, {"idempotencyKey": call.idempotency_key})
-        async with self._client() as client:
-            answer = await client.call_tool(call.name, dict(call.arguments), meta=meta)
+        try:
+            async with self._client() as client:
+                answer = await client.call_tool(call.name, dict(call.arguments), meta=meta)
+        except ToolError as error:
+            if not error.uncertain:
+                raise
+            raise ToolError(f"{error}, so nobody knows whether it was done", uncertain=True) from None
         texts = [part.text if isinstance(part, TextContent) else f"[{part.type}]" for part in answer.content]
         if answer.is_error:
             raise ToolError("\n".join(texts) or "the tool failed")
@@ -164,11 +169,12 @@ class McpServer:
         try:
             yield client
         except TimeoutError:
-            raise ToolError(f"MCP server {self.name} does not answer") from None
+            raise ToolError(f"MCP server {self.name} does not answer", uncertain=True) from None
         except mcp.MCPError as error:
-            if error.code not in _SAID_BY_SERVER and self._connection is connection:
+            lost = error.code not in _SAID_BY_SERVER
+            if lost and self._connection is connection:
                 await self.close()
-            raise ToolError(f"MCP server {self.name}: {error}") from None
+            raise ToolError(f"MCP server {self.name}: {error}", uncertain=lost) from None
 
 
 class McpTool:

@@ -30,7 +30,7 @@ _FINISHING: set[asyncio.Task[None]] = set()
 
 @dataclass(frozen=True, slots=True)
 class _Ended:
-    """The call is over. nothing_done: it certainly had no effect."""
+    """The call is over. nothing_done: it certainly had no effect, or may be done again without another one."""
 
     outcome: e.ToolOutcome
     output: str
@@ -47,6 +47,11 @@ def _failed(
     plain one, as a small model speaks of what it read last: of a hint alone it makes opening hours."""
     said = ({"hint": hint[:_MAX_ERROR]} if hint else {}) | {"error": error[:_MAX_ERROR]}
     return _Ended(outcome, orjson.dumps(said).decode(), nothing_done=nothing_done)
+
+
+def _given_up(error: ToolError) -> _Ended:
+    outcome = e.ToolOutcome.UNCERTAIN if error.uncertain else e.ToolOutcome.ERROR
+    return _failed(outcome, str(error), nothing_done=error.retryable)
 
 
 class ToolRunner:
@@ -221,8 +226,8 @@ class ToolRunner:
                     try:
                         return await self._once(call, context, tool)
                     except ToolError as error:
-                        if not error.retryable or attempt == attempts - 1:
-                            return _failed(e.ToolOutcome.ERROR, str(error), nothing_done=error.retryable)
+                        if not (error.retryable or error.uncertain) or attempt == attempts - 1:
+                            return _given_up(error)
         except TimeoutError:
             return _failed(e.ToolOutcome.TIMEOUT, "timeout")
         except Exception:

@@ -19,6 +19,7 @@ from server.core.tools import EMPTY, McpEndpoint, ServerTool, Tool, ToolPolicy
 from server.errors import ToolError
 
 __all__ = [
+    "MAY_HAVE_HAPPENED",
     "CallLedger",
     "Earlier",
     "McpConnector",
@@ -37,6 +38,9 @@ __all__ = [
     "Toolbox",
     "offered",
 ]
+
+MAY_HAVE_HAPPENED = frozenset({ToolOutcome.TIMEOUT, ToolOutcome.UNCERTAIN})
+"""Of a deed that ended so nobody knows whether it was done."""
 
 
 def _nobody(to: str) -> bool:
@@ -134,9 +138,10 @@ class RunnableTool(Protocol):
         """Partials as they come, then exactly one Result.
 
         Raises ToolError for what the model should be told (its text is shown to it: short, no secrets), with
-        ``retryable`` where nothing has happened yet and once more may help: it is tried once more if the policy says
-        ``safe``. Any other exception is logged, and the model is told "internal error". On timeout and on a barge-in
-        (see ToolPolicy) the generator is cancelled: CancelledError must pass through.
+        ``retryable`` where nothing has happened yet and once more may help, and ``uncertain`` where it may have
+        happened: either is tried once more if the policy says ``safe``. Any other exception is logged, and the model is
+        told "internal error". On timeout and on a barge-in (see ToolPolicy) the generator is cancelled: CancelledError
+        must pass through.
         """
         ...
 
@@ -160,8 +165,8 @@ class CallLedger(Protocol):
 
     async def key(self, deed: str) -> str:
         """The idempotency key under which it is done next: another one each time that the caller was told of it, also
-        in another session, as who carries deeds out may remember keys for days. One that ended in a timeout may have
-        happened: it keeps its key when it is tried again."""
+        in another session, as who carries deeds out may remember keys for days. One that may have happened (a timeout,
+        or an uncertain outcome) keeps its key when it is tried again."""
         ...
 
     async def begin(self, deed: str, call: ToolCall, context: ToolContext) -> Earlier | None:
@@ -221,7 +226,7 @@ class MemoryLedger:
 
     def __init__(self) -> None:
         self._outputs: dict[str, str | None] = {}
-        self._timed_out: set[str] = set()
+        self._uncertain: set[str] = set()
         self._told: Counter[str] = Counter()
 
     async def key(self, deed: str) -> str:
@@ -235,13 +240,13 @@ class MemoryLedger:
 
     async def finish(self, deed: str, outcome: str, output: str, seconds: float) -> None:
         self._outputs[deed] = output
-        (self._timed_out.add if outcome == ToolOutcome.TIMEOUT else self._timed_out.discard)(deed)
+        (self._uncertain.add if outcome in MAY_HAVE_HAPPENED else self._uncertain.discard)(deed)
 
     async def abandon(self, deed: str) -> None:
         self._outputs.pop(deed, None)
 
     async def told(self, deed: str) -> None:
-        if self._outputs.pop(deed, None) is not None and deed not in self._timed_out:
+        if self._outputs.pop(deed, None) is not None and deed not in self._uncertain:
             self._told[deed] += 1
 
 

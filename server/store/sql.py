@@ -14,9 +14,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from server.core.inputs import ToolOutcome
 from server.errors import StoreError
-from server.runtime.tools import Earlier, ToolCall, ToolContext
+from server.runtime.tools import MAY_HAVE_HAPPENED, Earlier, ToolCall, ToolContext
 from server.store.base import CallRecord
 
 _DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg"}
@@ -125,8 +124,8 @@ class SqlStore:
 
     async def key(self, deed: str) -> str:
         """See CallLedger."""
-        timeout = _calls.c.outcome.is_not_distinct_from(ToolOutcome.TIMEOUT.value)
-        last = sa.select(sa.func.max(_calls.c.told_at)).where(_calls.c.key == deed, sa.not_(timeout))
+        outcome = sa.func.coalesce(_calls.c.outcome, "")
+        last = sa.select(sa.func.max(_calls.c.told_at)).where(_calls.c.key == deed, outcome.not_in(MAY_HAVE_HAPPENED))
         async with self._transaction() as connection:
             told_at = (await connection.execute(last)).scalar_one()
         return f"{deed}.{round((told_at or 0) * 1000)}"

@@ -32,6 +32,7 @@ python = "tools.py"
 name = "look_up"
 description = "Looks up."
 timeout_s = 2.5
+parameters = { type = "object", properties = { name = { type = "string" } }, required = ["name"] }
 [tools.http]
 url = "http://localhost/{name}"
 headers.Authorization = "Bearer ${crm}"
@@ -75,10 +76,27 @@ def test_a_file_is_read_with_its_defaults(tmp_path: Path) -> None:
         ('greeting = "Hello."', "greeting = 5", "front.toml:5: greeting: input should be a valid dictionary"),
         ('de = "Ich', 'deutsch = "Ich', "front.toml:10: disclosure.deutsch"),
         ("timeout_s = 2.5", "timeout_s = -1", "front.toml:21: tools.1.timeout_s"),
-        ("http://localhost", "localhost", "front.toml:23: tools.1.http.url"),
+        ("http://localhost", "localhost", "front.toml:24: tools.1.http.url"),
         ('python = "tools.py"', "safe = true", "front.toml:15: tools.0: give exactly one of python, http and mcp"),
         ('description = "Looks up."', "", "front.toml:18: tools.1: an http tool needs a name and a description"),
-        ('next = "end"', 'next = "ende"', "front.toml:26: script: states.day.next names 'ende'"),
+        ('required = ["name"]', "required = []", "18: tools.1: the url has a place for {name}, which is no required"),
+        (
+            "properties = { name",
+            "properties = { nam",
+            "18: tools.1: the url has a place for {name}, which is no required",
+        ),
+        (
+            '"string" } }',
+            '"text" } }',
+            "front.toml:22: tools.1.parameters: is no JSON Schema: properties.name.type: 'text'",
+        ),
+        ('{ type = "object", p', "{ p", "tools.1.parameters: is no JSON Schema of an argument object"),
+        (
+            "turns = 3",
+            'turns = 3\n[accepts]\nday = { enum = "x" }',
+            "front.toml:15: accepts.day: is no JSON Schema: enum",
+        ),
+        ('next = "end"', 'next = "ende"', "front.toml:27: script: states.day.next names 'ende'"),
         ('hands_to = ["booking"]', 'hands_to = ["x"]', "front.toml:6: hands_to.0: 'x' is no other agent"),
         ("instructions = ", "instruction = ", "front.toml:1: instructions: field required"),
         ("turns = 3", "turns = ", "front.toml: is not valid TOML"),
@@ -110,7 +128,7 @@ def test_a_folder_without_agents_is_told(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("place", "line"),
-    [(("tools", 0, "python"), 16), (("tools", 1), 18), (("script", "states", "end", "say"), 33), (("none",), 1)],
+    [(("tools", 0, "python"), 16), (("tools", 1), 18), (("script", "states", "end", "say"), 34), (("none",), 1)],
 )
 def test_the_line_of_a_field(place: tuple[str | int, ...], line: int) -> None:
     assert line_of(WHOLE, place) == line

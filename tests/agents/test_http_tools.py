@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from models.base import ToolSpec
-from server.agents.http_tools import HttpTool, places
+from server.agents.files import places
+from server.agents.http_tools import HttpTool
 from server.core.tools import ToolPolicy
 from server.errors import ToolError
 from server.policy.egress import Egress
@@ -26,6 +27,9 @@ class _Service(BaseHTTPRequestHandler):
         told = {"method": self.command, "path": self.path, "body": body, "headers": dict(self.headers)}
         kind, data, status = "application/json", json.dumps(told).encode(), 200
         match self.path.strip("/").split("/")[0]:
+            case "nothing":
+                self.close_connection = True
+                return
             case "status":
                 status = int(self.path.rsplit("/", 1)[1])
             case "words":
@@ -43,7 +47,7 @@ class _Service(BaseHTTPRequestHandler):
         except ConnectionError:
             self.close_connection = True
 
-    do_GET = do_POST = do_DELETE = _answer  # noqa: N815
+    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _answer  # noqa: N815
 
     def log_message(self, *_: object) -> None:
         """Silence."""
@@ -104,6 +108,33 @@ async def test_a_service_in_trouble_is_told_in_a_word(service: str, path: str, t
     with pytest.raises(ToolError, match=told) as caught:
         await run(endpoint(f"{service}/{path}"))
     assert caught.value.retryable is retryable
+
+
+@pytest.mark.parametrize("path", ["status/502", "status/504", "nothing"])
+@pytest.mark.parametrize(
+    ("method", "retryable", "uncertain"),
+    [
+        ("GET", True, False),
+        ("PUT", True, False),
+        ("DELETE", True, False),
+        ("POST", False, True),
+        ("PATCH", False, True),
+    ],
+)
+async def test_what_went_out_and_was_not_answered_may_have_happened(
+    service: str, path: str, method: str, retryable: bool, uncertain: bool
+) -> None:
+    with pytest.raises(ToolError, match="the service") as caught:
+        await run(endpoint(f"{service}/{path}", method))
+    assert (caught.value.retryable, caught.value.uncertain) == (retryable, uncertain)
+    assert ("nobody knows whether it was done" in str(caught.value)) is (method != "GET")
+
+
+@pytest.mark.parametrize("status", [429, 503])
+async def test_what_a_service_did_not_take_has_not_happened(service: str, status: int) -> None:
+    with pytest.raises(ToolError, match=str(status)) as caught:
+        await run(endpoint(f"{service}/status/{status}", "POST"))
+    assert (caught.value.retryable, caught.value.uncertain) == (True, False)
 
 
 async def test_a_service_that_is_not_there_may_be_tried_again() -> None:

@@ -284,6 +284,25 @@ async def test_a_deed_that_a_server_going_down_cuts_off_is_not_forgotten():
     assert len(tool.calls) == 1
 
 
+async def test_a_deed_of_which_nobody_knows_is_told_so_and_keeps_its_key_when_it_is_asked_for_again():
+    tool = ScriptedTool("book", ToolError("no answer, nobody knows", uncertain=True))
+    desk = Desk(tool)
+    fact = await desk.run("book")
+    assert (fact.outcome, json.loads(fact.output)) == ("uncertain", {"error": "no answer, nobody knows"})
+    assert (await desk.run("book", call="call_2")).outcome == "repeated"
+    assert len(tool.calls) == 1
+    await desk.runner.told(("call_1",))
+    await desk.run("book", call="call_3")
+    first, second = tool.calls
+    assert first.idempotency_key == second.idempotency_key
+
+
+async def test_of_a_lookup_nobody_need_know_whether_it_happened():
+    tool = ScriptedTool("look", ToolError("no answer", uncertain=True), safe=True)
+    await Desk(tool).run("look")
+    assert len(tool.calls) == 2
+
+
 class _Full(MemoryLedger):
     async def finish(self, *_: object) -> None:
         raise StoreError("disk full")

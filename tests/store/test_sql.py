@@ -104,9 +104,12 @@ async def test_what_the_caller_was_told_of_may_be_done_anew_and_both_stay_on_rec
     assert (second.outcome, second.output, second.told_at) == (None, None, None)
 
 
-async def test_a_deed_done_anew_has_a_new_key_but_one_that_timed_out_keeps_it(store: SqlStore, clock: Clock) -> None:
+@pytest.mark.parametrize("unknown", ["timeout", "uncertain"])
+async def test_a_deed_done_anew_has_a_new_key_but_one_that_may_have_happened_keeps_it(
+    store: SqlStore, clock: Clock, unknown: str
+) -> None:
     keys = [await store.key("k")]
-    for outcome in ("ok", "timeout", "ok"):
+    for outcome in ("ok", unknown, "ok"):
         await store.begin("k", CALL, context(store))
         assert await store.key("k") == keys[-1]
         await store.finish("k", outcome, "1", 0.5)
