@@ -134,6 +134,11 @@ class Dialect(Protocol):
         and would give those up."""
         ...
 
+    @property
+    def holds_back(self) -> bool:
+        """Whether something that it was told gets to the model with the next response that is asked for only."""
+        ...
+
     def address(self) -> Address:
         """Where the next connection is made to."""
         ...

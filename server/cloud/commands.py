@@ -9,7 +9,6 @@ from types import UnionType
 
 from server.cloud.base import Command
 from server.core import events as e
-from server.core.conversation import ROOT
 
 _BLAMED: tuple[tuple[str, type | UnionType], ...] = (
     ("item_create", e.CreateItem),
@@ -86,15 +85,19 @@ class Commands:
         if not isinstance(command, e.CancelResponse | e.ClearAudio):
             self._open.append(command)
 
-    def answered(self, event: e.Event) -> bool:
-        """The provider has done something, maybe what was asked. Returns whether it has put an item first, as asked."""
+    @property
+    def telling(self) -> bool:
+        """Whether items are on their way to the conversation."""
+        return any(isinstance(command, e.CreateItem) for command in self._open)
+
+    def answered(self, event: e.Event) -> Command | None:
+        """The provider has done something. Returns the command that it looks like the answer to."""
         answered = next((command for command in self._open if _answers(event, command)), None)
-        if answered is None:
-            return False
-        self._open.remove(answered)
+        if answered is not None:
+            self._open.remove(answered)
         if isinstance(answered, e.Say) and answered.protected and isinstance(event, e.ResponseCreated):
             self._protected.add(event.response.id)
-        return isinstance(answered, e.CreateItem) and answered.previous_item_id == ROOT
+        return answered
 
     def blamed(self, error: e.Error) -> Command | None:
         """What an error is about that does not say it: the oldest command of the kind that its code or field names."""

@@ -26,6 +26,7 @@ class Floor:
         self.guarded = ""
         self._sayings: deque[e.Say] = deque()
         self._owed: deque[e.CreateResponse] = deque()
+        self._begun: tuple[Command | None, bool] = None, False
 
     def see(self, event: e.Event, config: e.SessionConfig, *, protected: bool) -> None:
         """An event of the conversation. protected: it is of a response that nothing stops."""
@@ -47,6 +48,17 @@ class Floor:
                 self.protected.add(event.item.id)
             case _:
                 pass
+
+    def began(self, command: Command | None, *, complete: bool) -> None:
+        """A response in the conversation has begun. command: what it looks like the answer to, None for the provider's
+        own wish. complete: the model knew all that it was told. Such an answer is the one that waits, too."""
+        self._begun = command, complete
+        recited = isinstance(command, e.Say) or (command is not None and _narrowed(command))
+        if complete and not recited:
+            self._answered()
+
+    def _answered(self) -> None:
+        self._owed = deque(command for command in self._owed if command != _ANSWER)
 
     def say(self, saying: e.Say) -> None:
         """These words wait for their moment."""
@@ -75,15 +87,26 @@ class Floor:
     def next(self, *, tools_running: bool, may_say: bool) -> Command | None:
         """What there is to ask of the provider now that nobody speaks; it is taken out. Answers wait for tools, too.
         may_say: see ``Dialect``."""
+        self._begun = None, False
         if self._sayings and may_say:
             return self._sayings.popleft()
         return self._owed.popleft() if self._owed and not tools_running else None
 
     def refused(self, command: Command, error: e.Error) -> None:
-        """The provider does not do what no client asked for: what came at a bad moment waits for a better one."""
+        """The provider does not do what no client asked for: what came at a bad moment waits for a better one. An
+        answer that was about to begin by itself, and looked like that to this command, may have made it needless."""
         if error.code != _BUSY:
             return
+        credited, complete = self._begun
+        by_itself = credited is command and complete
+        if by_itself:
+            self._answered()
         if isinstance(command, e.Say):
             self._sayings.appendleft(command)
-        elif isinstance(command, e.CreateResponse):
+        elif isinstance(command, e.CreateResponse) and not (by_itself and command == _ANSWER):
             self._owed.appendleft(command)
+
+
+def _narrowed(command: Command) -> bool:
+    """Whether it asks for a response that is made of something else than the conversation."""
+    return isinstance(command, e.CreateResponse) and command.overrides.input is not None

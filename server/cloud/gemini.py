@@ -44,6 +44,11 @@ class GeminiDialect:
         """See ``Dialect``."""
         return self._exchange.may_say
 
+    @property
+    def holds_back(self) -> bool:
+        """See ``Dialect``."""
+        return bool(self._exchange.untold.typed or self._exchange.untold.results)
+
     def address(self) -> b.Address:
         """See ``Dialect``."""
         return b.Address(*self._options.address())

@@ -100,6 +100,11 @@ class OpenAIDialect:
         """See ``Dialect``."""
         return True
 
+    @property
+    def holds_back(self) -> bool:
+        """See ``Dialect``."""
+        return False
+
     def address(self) -> b.Address:
         """See ``Dialect``."""
         return self._service.address()

@@ -16,6 +16,7 @@ from server.cloud.mirror import Mirror
 from server.cloud.remote_tools import RemoteTools
 from server.cloud.uplink import Uplink
 from server.core import events as e
+from server.core.conversation import ROOT
 from server.core.tools import in_language
 from server.runtime.live import SessionPlan
 from server.runtime.runner import Peer
@@ -188,8 +189,11 @@ class RemoteSession:
 
     async def _event(self, event: e.Event) -> None:
         """An event of the conversation: what follows from it here, and then the client."""
-        first = self._commands.answered(event)
+        answered = self._commands.answered(event)
+        first = isinstance(answered, e.CreateItem) and answered.previous_item_id == ROOT
         self._mirror.see(event, self._heard.position, first=first)
+        if isinstance(event, e.ResponseCreated) and event.response.conversation:
+            self._floor.began(answered, complete=not (self._commands.telling or self._dialect.holds_back))
         event = self._mirror.placed(event)
         guarded = isinstance(event, e.ResponseCreated) and self._commands.protected(event.response.id)
         self._floor.see(event, self.config, protected=guarded)

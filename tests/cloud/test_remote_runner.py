@@ -488,9 +488,7 @@ async def test_words_wait_for_the_answer_under_way_and_for_one_that_came_in_betw
         await there.say(
             "response.done", response={"id": "resp_1", "status": "completed", "conversation_id": "conv_there"}
         )
-        asked = await there.until("response.create")
-        busy = {"code": "conversation_already_has_active_response", "message": "Busy.", "event_id": asked["event_id"]}
-        await there.say("error", error=busy)
+        await refuse(there)
         await there.respond("Meanwhile.", 2)
         again = await there.until("response.create", 2)
         assert again["response"]["instructions"].endswith("One more minute.")
@@ -512,6 +510,46 @@ async def test_keys_stop_the_answer_and_are_words_of_the_caller(provider: Provid
         typed = await there.until("conversation.item.create")
         assert typed["item"]["content"] == [{"type": "input_text", "text": "Keypad: 1"}]
         await there.until("response.create")
+
+
+async def refuse(there: Connection, number: int = 1) -> None:
+    """A ``response.create`` comes while a response is under way."""
+    asked = await there.until("response.create", number)
+    busy = {"code": "conversation_already_has_active_response", "message": "Busy.", "event_id": asked["event_id"]}
+    await there.say("error", error=busy)
+
+
+async def test_an_answer_that_began_by_itself_and_knew_all_is_not_asked_for_again(provider: Provider):
+    async with calling(provider) as call:
+        there = await provider.connection()
+        await call.runner.receive(e.KeysTyped("1"))
+        await there.until("response.create")
+        await there.respond("You have pressed one.", done=False)
+        await refuse(there)
+        await there.say(
+            "response.done", response={"id": "resp_1", "status": "completed", "conversation_id": "conv_there"}
+        )
+        await call.door.until(e.ResponseDone)
+        await call.runner.receive(e.Say("Goodbye."))
+        second = await there.until("response.create", 2)
+        assert second["response"]["instructions"].endswith("Goodbye.")
+
+
+async def test_an_answer_that_began_before_the_keys_were_known_is_followed_by_another(provider: Provider):
+    provider.answers = False
+    async with calling(provider) as call:
+        there = await provider.connection()
+        await call.runner.receive(e.KeysTyped("1"))
+        await there.until("response.create")
+        await there.respond("What else?", done=False)
+        item = {"status": "completed", **there.of("conversation.item.create")[0]["item"]}
+        await there.say("conversation.item.added", item=item, previous_item_id=None)
+        await refuse(there)
+        await there.say(
+            "response.done", response={"id": "resp_1", "status": "completed", "conversation_id": "conv_there"}
+        )
+        again = await there.until("response.create", 2)
+        assert again["response"] == {}
 
 
 # ------------------------------------------------------------------------------------------- tools
@@ -701,6 +739,29 @@ async def test_a_call_that_goes_on_meanwhile_is_reported_when_nobody_speaks(prov
         await there.say("input_audio_buffer.committed", item_id="item_u", previous_item_id=None)
         await there.respond("As you like.", 2)
         await there.until("response.create")
+
+
+async def test_a_result_that_the_callers_own_answer_knew_of_is_not_reported_again(provider: Provider):
+    tool = Clock(Result("noon"), on_interrupt="finish")
+    config, toolbox = with_tool(tool)
+    async with calling(provider, config, toolbox=toolbox) as call:
+        there = await provider.connection()
+        await there.call("tell_time", "{}")
+        await call.door.until(e.ResponseDone)
+        await there.say("input_audio_buffer.speech_started", item_id="item_u", audio_start_ms=0)
+        await call.door.until(e.SpeechStarted)
+        tool.go.set()
+        await call.door.until_number(e.ItemAdded, 2)
+        await there.say("input_audio_buffer.committed", item_id="item_u", previous_item_id=None)
+        await there.respond("It is noon.", 2, done=False)
+        await refuse(there)
+        await there.say(
+            "response.done", response={"id": "resp_2", "status": "completed", "conversation_id": "conv_there"}
+        )
+        await call.door.until_number(e.ResponseDone, 2)
+        await call.runner.receive(e.Say("Goodbye."))
+        second = await there.until("response.create", 2)
+        assert second["response"]["instructions"].endswith("Goodbye.")
 
 
 async def test_a_name_of_a_server_tool_is_not_for_clients(provider: Provider):
