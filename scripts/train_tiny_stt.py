@@ -98,7 +98,12 @@ def train(arguments: argparse.Namespace) -> None:
         len(CHARACTERS) + 1,
     )
     settings = stt.Settings(
-        steps=arguments.steps or scale.steps, minutes=arguments.minutes, frames=scale.frames, seed=arguments.seed
+        steps=arguments.steps or scale.steps,
+        minutes=arguments.minutes,
+        frames=scale.frames,
+        seed=arguments.seed,
+        matrix_rate=arguments.rate,
+        other_rate=arguments.rate,
     )
     start: Callable[[Whisper], None] | None = None
     if arguments.start:
@@ -171,6 +176,7 @@ def main() -> int:
     command.add_training_options(one, "thousands of utterances")
     one.add_argument("--start", type=Path, help="model folder to begin with")
     one.add_argument("--keep", type=float, default=0.0, help="share of --start's weights in the result, 0 to 1")
+    one.add_argument("--rate", type=float, default=2e-3, help="the highest learning rate; less with --start")
     one.set_defaults(run=train)
     one = commands.add_parser("examine", help="held-out figures")
     one.add_argument("models", type=Path, nargs="+", help="model folders")

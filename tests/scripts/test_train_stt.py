@@ -25,6 +25,7 @@ from scripts.training.stt.plan import (
     KINDS,
     LANGUAGES,
     Line,
+    Phone,
     Utterance,
     Voice,
     held_out,
@@ -34,7 +35,8 @@ from scripts.training.stt.plan import (
 )
 from scripts.training.stt.shards import read_shards, write_shard
 from scripts.training.stt.sounds import RATE, SOUNDS, noise
-from scripts.training.stt.speech import UnspokenError, log_mel, sound, telephone
+from scripts.training.stt.speech import UnspokenError, log_mel, sound
+from scripts.training.stt.telephone import band, coded
 from scripts.training.stt.tokens import (
     CHARACTERS,
     characters,
@@ -194,10 +196,43 @@ def test_noise_is_as_loud_as_planned() -> None:
     assert ratio == pytest.approx(10, abs=0.3)
 
 
-def test_a_telephone_takes_the_high_half_away() -> None:
-    wave = noise(RATE, "white", np.random.default_rng(1)) * np.float32(0.1)
+@pytest.mark.parametrize("phone", [Phone(), Phone(low=400, high=3200, steep=8, law="a"), Phone(low=0, high=0)])
+def test_a_telephone_takes_what_lies_outside_of_its_band_away(phone: Phone) -> None:
+    rng = np.random.default_rng(1)
+    wave = noise(RATE, "white", rng) * np.float32(0.1)
+    heard = coded(band(wave, phone), phone, rng)
     assert part_above(wave, 4200) > 0.4
-    assert part_above(telephone(wave), 4200) < 0.01
+    assert part_above(heard, 4200) < 0.01
+    assert 1 - part_above(wave, 150) > 0.01
+    assert (1 - part_above(heard, 150) < 0.001) == bool(phone.low)
+
+
+@pytest.mark.parametrize("law", ["mu", "a"])
+def test_eight_bits_keep_speech_loud_or_quiet(law: str) -> None:
+    said = sound(SPOKEN)
+    for level in (1.0, 0.05):
+        phone = Phone(law=law)
+        wave = band(said, phone) * np.float32(level)
+        heard = coded(wave, phone, np.random.default_rng(1))[: len(wave)]
+        assert 10 * np.log10(np.mean(wave**2) / np.mean((heard - wave[: len(heard)]) ** 2)) > 20
+
+
+def test_lost_frames_are_filled_in_and_the_rest_is_as_it_was() -> None:
+    phone = Phone(lost=0.1)
+    wave = band(sound(SPOKEN), phone)
+    whole, gaps = (coded(wave, replace(phone, lost=lost), np.random.default_rng(2)) for lost in (0.0, phone.lost))
+    assert len(gaps) == len(whole)
+    frames = len(whole) // 320
+    differ = np.abs(gaps - whole)[: frames * 320].reshape(frames, 320).max(axis=1) > 0.01
+    assert 0.02 < differ.mean() < 0.4
+    assert np.mean(gaps**2) > 0.6 * np.mean(whole**2)
+
+
+def test_a_telephones_noise_is_as_loud_in_the_band_as_planned() -> None:
+    clean = sound(replace(SPOKEN, line=Line(phone=Phone())))
+    noisy = sound(replace(SPOKEN, line=Line(phone=Phone(), noise=("brown", 15.0))))
+    speech = clean[: len(clean) - int(0.3 * RATE)]
+    assert 10 * np.log10(np.mean(speech**2) / np.mean((noisy - clean) ** 2)) == pytest.approx(15, abs=0.5)
 
 
 @pytest.mark.parametrize("name", SOUNDS)

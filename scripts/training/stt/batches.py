@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from models.stt.features import mel_filters
 from scripts.training.stt.shards import Example, read_shards
 from scripts.training.stt.speech import BANDS
 from scripts.training.stt.tokens import characters, target
@@ -18,6 +19,10 @@ Floats = NDArray[np.float32]
 _POOL = 3000
 """Examples that are sorted by length together."""
 _SILENCE = -10.0
+_PHONES = 0.3
+"""Examples of which only a telephone's band is left, those that came over one included."""
+_CENTRES: NDArray[np.float64] = np.maximum(mel_filters(BANDS).argmax(axis=0), 1) * 40.0
+"""Hz of the mel bands."""
 _AGAIN = {"words": 0.4, "everyday": 0.4}
 """Kinds of sentences that are met less often than others after the first time."""
 WINDOWS = (*[1000] * 8, 1500, 3000)
@@ -98,7 +103,7 @@ class Examples:
 
 
 def changed(mel: Floats, rng: np.random.Generator) -> Floats:
-    """An utterance [frames, 80] at another level and speed, over other noise, with bands missing."""
+    """An utterance [frames, 80] at another level and speed, over other lines and noise, with bands missing."""
     mel = mel + np.float32(rng.uniform(-0.8, 0.4))
     if rng.random() < 0.5:
         frames = max(2, round(len(mel) * rng.uniform(0.92, 1.08)))
@@ -106,16 +111,31 @@ def changed(mel: Floats, rng: np.random.Generator) -> Floats:
         low = np.minimum(place.astype(np.intp), len(mel) - 2) if len(mel) > 1 else np.zeros(frames, np.intp)
         share = (place - low).astype(np.float32)[:, None]
         mel = mel[low] * (1 - share) + mel[np.minimum(low + 1, len(mel) - 1)] * share
-    if rng.random() < 0.1:
-        # Stationary noise adds its power to every frame; its own flicker is what an exponential distribution gives.
-        tilt = np.linspace(rng.uniform(-0.7, 0.7), rng.uniform(-0.7, 0.7), BANDS)
-        level = float(mel.max()) - rng.uniform(1.5, 5) + tilt
-        flicker = np.log10(rng.exponential(1, mel.shape) + 1e-3) * 0.5
-        mel = np.logaddexp(mel * np.log(10), (level + flicker) * np.log(10)).astype(np.float32) / np.float32(np.log(10))
+    if rng.random() < _PHONES:
+        mel = (_noisier(mel, rng) if rng.random() < 0.5 else mel) + _phone_gains(rng)
+    elif rng.random() < 0.1:
+        mel = _noisier(mel, rng)
     if rng.random() < 0.1:
         start, width = int(rng.integers(0, BANDS - 8)), int(rng.integers(2, 9))
         mel[:, start : start + width] = mel.min()
     return np.maximum(mel, np.float32(_SILENCE))
+
+
+def _noisier(mel: Floats, rng: np.random.Generator) -> Floats:
+    """Stationary noise adds its power to every frame; its own flicker is what an exponential distribution gives."""
+    tilt = np.linspace(rng.uniform(-0.7, 0.7), rng.uniform(-0.7, 0.7), BANDS)
+    level = float(mel.max()) - rng.uniform(1.5, 5) + tilt
+    flicker = np.log10(rng.exponential(1, mel.shape) + 1e-3) * 0.5
+    powers = np.logaddexp(mel * np.log(10), (level + flicker) * np.log(10))
+    return (powers / np.log(10)).astype(np.float32)
+
+
+def _phone_gains(rng: np.random.Generator) -> Floats:
+    """log10 of the power that a telephone's band leaves of each mel band: Butterworth's edges."""
+    low, high, steep = rng.uniform(180, 430), rng.uniform(3100, 3700), 2 ** rng.uniform(1.5, 5)
+    hertz = _CENTRES
+    left = np.logaddexp(0, 2 * steep * np.log(low / hertz)) + np.logaddexp(0, 2 * steep * np.log(hertz / high))
+    return np.maximum(-left / np.log(10), _SILENCE).astype(np.float32)
 
 
 def framed(mel: Floats, frames: int, zeros: bool) -> Floats:

@@ -22,6 +22,7 @@ from scripts.training.stt.free_text import FREE
 from scripts.training.stt.plan import (
     LANGUAGES,
     Line,
+    Phone,
     Utterance,
     Voice,
     choose_voice,
@@ -31,14 +32,19 @@ from scripts.training.stt.plan import (
     sentences_in,
 )
 from scripts.training.stt.sounds import RATE, SOUNDS, Floats
-from scripts.training.stt.speech import BANDS, sound, telephone
+from scripts.training.stt.speech import BANDS, sound
+from scripts.training.stt.telephone import band, coded
 from scripts.training.stt.tokens import token_id
 
 WINDOW = 1000
 LINES: Mapping[str, Line] = {
     "clean": Line(before=0.2, after=0.3),
-    "phone": Line(before=0.2, after=0.3, phone=True),
     "noise": Line(before=0.2, after=0.3, noise=("white", 10.0)),
+    "µ-law": Line(before=0.2, after=0.3, phone=Phone(low=0, high=0)),
+    "phone": Line(before=0.2, after=0.3, phone=Phone()),
+    "phone, 20 dB": Line(before=0.2, after=0.3, phone=Phone(), noise=("pink", 20.0)),
+    "phone, 10 dB": Line(before=0.2, after=0.3, phone=Phone(), noise=("pink", 10.0)),
+    "phone, frames lost": Line(before=0.2, after=0.3, phone=Phone(lost=0.05)),
 }
 
 
@@ -140,8 +146,9 @@ def _silent_sounds() -> Iterator[tuple[str, Floats]]:
     """Eight sounds of ten seconds of each kind, half of them over a telephone."""
     for name, make in SOUNDS.items():
         for number in range(8):
-            wave = make(10 * RATE, np.random.default_rng(1_000_003 + number))
-            yield name, telephone(wave) if number % 2 else wave
+            rng = np.random.default_rng(1_000_003 + number)
+            wave = make(10 * RATE, rng)
+            yield name, coded(band(wave, Phone()), Phone(), rng) if number % 2 else wave
 
 
 def word_errors(said: Sequence[str], heard: Sequence[str]) -> int:

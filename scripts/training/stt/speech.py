@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from models.stt.features import HOP, LogMel, mel_filters
 from scripts.training.stt.plan import Line, Utterance, Voice
 from scripts.training.stt.sounds import RATE, SOUNDS, Floats, noise
+from scripts.training.stt.telephone import band, coded
 
 BANDS = 80
 MAX_SECONDS = 9.5
@@ -54,26 +55,23 @@ def _over_the_line(wave: Floats, line: Line, rng: np.random.Generator) -> Floats
     """peak 0 leaves the level alone."""
     if line.peak:
         wave = wave * np.float32(line.peak / (np.abs(wave).max() + 1e-9))
+    if line.phone:
+        wave = band(wave, line.phone)
     level = float(np.sqrt(np.mean(wave**2)))
     wave = np.concatenate(
         (np.zeros(int(line.before * RATE), np.float32), wave, np.zeros(int(line.after * RATE), np.float32))
     )
     if line.noise:
         colour, ratio = line.noise
-        wave = wave + noise(len(wave), colour, rng) * np.float32(level * 10 ** (-ratio / 20))
+        beside = noise(len(wave), colour, rng)
+        if line.phone:
+            beside = band(beside, line.phone)
+        loudness = float(np.sqrt(np.mean(beside**2)))
+        wave = wave + beside * np.float32(level / loudness * 10 ** (-ratio / 20))
     if line.phone:
-        wave = telephone(wave)
+        wave = coded(wave, line.phone, rng)
     pcm = np.clip(np.rint(wave * 32768), -32768, 32767)
     return pcm.astype(np.float32) / np.float32(32768)
-
-
-def telephone(wave: Floats) -> Floats:
-    """What is left of a sound after µ-law at 8 kHz (ITU-T G.711; its companding curve, 8 bits)."""
-    narrow = np.clip(soxr.resample(wave, RATE, 8_000), -1, 1)
-    code = np.rint(np.sign(narrow) * np.log1p(255 * np.abs(narrow)) / np.log(256) * 127)
-    decoded = np.sign(code) * (np.expm1(np.abs(code) / 127 * np.log(256)) / 255)
-    wide: Floats = soxr.resample(decoded.astype(np.float32), 8_000, RATE)
-    return wide
 
 
 def _espeak(text: str, voice: Voice) -> tuple[NDArray[np.int16], int]:
@@ -112,7 +110,13 @@ def _piper(text: str, voice: Voice) -> tuple[NDArray[np.int16], int]:
     from piper import SynthesisConfig
 
     loaded = _piper_voice(voice.name)
-    chunks = list(loaded.synthesize(text, SynthesisConfig(length_scale=1 / voice.speed)))
+    usual = loaded.config
+    settings = SynthesisConfig(
+        length_scale=1 / voice.speed,
+        noise_scale=usual.noise_scale * voice.liveliness,
+        noise_w_scale=usual.noise_w_scale * voice.liveliness,
+    )
+    chunks = list(loaded.synthesize(text, settings))
     if not chunks:
         raise UnspokenError(f"piper {voice.name} said nothing for {text!r}")
     return np.concatenate([chunk.audio_int16_array for chunk in chunks]), chunks[0].sample_rate
