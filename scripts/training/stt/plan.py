@@ -14,13 +14,13 @@ from scripts.training.stt.grammar import Language, expand, random_words, spellin
 
 LANGUAGES: Mapping[str, Language] = {"en": ENGLISH, "de": GERMAN}
 KINDS: Mapping[str, float] = {
-    "caller": 0.38,
+    "caller": 0.36,
     "assistant": 0.23,
     "everyday": 0.15,
     "words": 0.11,
     "numbers": 0.06,
     "spelling": 0.03,
-    "nothing": 0.04,
+    "nothing": 0.06,
 }
 VOICES: Mapping[str, Mapping[str, float]] = {
     "en": {"espeak": 0.46, "flite": 0.2, "piper": 0.34},

@@ -30,7 +30,7 @@ def sound(utterance: Utterance) -> Floats:
     """Samples at 16 kHz as they reach the recogniser. Raises UnspokenError."""
     rng = np.random.default_rng(utterance.seed)
     if utterance.kind == "nothing":
-        wave = SOUNDS[utterance.voice.name](int(RATE * rng.uniform(0.5, 6)), rng)
+        wave = SOUNDS[utterance.voice.name](int(RATE * rng.uniform(0.5, MAX_SECONDS)), rng)
         return _over_the_line(wave, Line(phone=utterance.line.phone, after=0.0, peak=0.0), rng)
     samples, rate = _SYNTHESISERS[utterance.voice.engine](utterance.text, utterance.voice)
     if len(samples) < rate // 20:
