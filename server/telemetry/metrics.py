@@ -44,6 +44,20 @@ BUCKETS: Mapping[str, tuple[float, ...]] = {
 }
 """Upper bounds of every histogram: dense where a caller notices the difference."""
 
+ERROR_CODES = frozenset(
+    (
+        *("invalid_value", "invalid_event", "invalid_json", "invalid_audio", "missing_required_parameter"),
+        *("unknown_parameter", "cannot_update_voice", "agent_not_found", "model_not_found", "invalid_api_key"),
+        *("input_audio_buffer_commit_empty", "input_audio_buffer_full", "item_create_duplicate_item_id"),
+        *("item_delete_invalid_item_id", "item_retrieve_invalid_item_id", "item_truncate_invalid_item_id"),
+        *("conversation_already_has_active_response", "response_cancel_not_active", "mcp_list_tools_failed"),
+        *("rate_limit_exceeded", "context_length_exceeded", "insufficient_quota", "session_expired", "server_error"),
+        *("provider_unavailable", "provider_error"),
+    )
+)
+"""Codes of error events that are counted apart. Any other, which a hosted provider may think of, counts as ``other``:
+whoever is asked must not decide how long the page is."""
+
 _LAG_EVERY_S = 0.5
 _CAUSES = {"turn_detected": "speech", "client_cancelled": "client"}
 
@@ -109,7 +123,7 @@ class Metrics:
             if isinstance(output, ResponseDone):
                 self._count_response(output)
             elif isinstance(output, Error):
-                self._client_errors.labels(output.code).inc()
+                self._client_errors.labels(output.code if output.code in ERROR_CODES else "other").inc()
 
     def observe_stage(self, stage: str, seconds: float) -> None:
         """One turn reached the end of ``stage`` this long after the caller stopped speaking."""

@@ -92,6 +92,13 @@ def test_the_tap_counts_what_ends_answers() -> None:
     assert page["kammerton_client_errors_total", (("code", "invalid_value"),)] == 2
 
 
+def test_codes_of_errors_that_a_provider_makes_up_do_not_make_the_page_longer() -> None:
+    metrics = Metrics("1.2.3")
+    metrics("sess_1", None, [Error(f"error_{number}", "no") for number in range(100)])
+    counted = {key: value for key, value in samples(metrics).items() if key[0] == "kammerton_client_errors_total"}
+    assert counted == {("kammerton_client_errors_total", (("code", "other"),)): 100}
+
+
 def test_the_hit_rate_of_the_prefix_cache_can_be_told() -> None:
     metrics = Metrics("1.2.3")
     for usage in (TokenUsage(input_text=400, cached=0), TokenUsage(input_text=440, cached=400), None):
