@@ -7,6 +7,7 @@ import base64
 import contextlib
 import json
 import re
+import ssl
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -24,6 +25,8 @@ from server.talk.wire import FORMATS, TalkError, TalkStartError, WireFormat
 
 DEFAULT_URL = "ws://127.0.0.1:8080/v1/realtime"
 _START_TIMEOUT_S = 10.0
+_OTHER_NAME = (62, 64)
+"""OpenSSL's X509_V_ERR_OTHER_NAME and X509_V_ERR_IP_ADDRESS_MISMATCH."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +185,8 @@ async def open_client(options: TalkOptions, playback: Playback | None = None) ->
             max_size=None,
             proxy=None,
         )
+    except ssl.SSLError as error:
+        raise TalkStartError(f"no encrypted connection to {options.url}: {_untrusted(error)}") from None
     except (OSError, TimeoutError):
         hint = "start one with: kammerton serve"
         raise TalkStartError(f"no server listens at {options.url}; {hint}") from None
@@ -222,6 +227,18 @@ def read_result(given: str) -> tuple[str, str]:
     except json.JSONDecodeError as error:
         raise TalkStartError(f"--tool-result {match[1]}: not JSON: {error}") from None
     return match[1], match[2]
+
+
+def _untrusted(error: ssl.SSLError) -> str:
+    """What is wrong, and what to do."""
+    if not isinstance(error, ssl.SSLCertVerificationError):
+        return f"{error.reason or error}; the address of a server without TLS begins with ws://"
+    if error.verify_code in _OTHER_NAME:
+        return f"{error.verify_message}; give the address by a name that the certificate has"
+    return (
+        f"its certificate is not trusted ({error.verify_message}); if it is your own, name its PEM file in the variable"
+        " SSL_CERT_FILE"
+    )
 
 
 def _closed(error: ConnectionClosed) -> TalkError:

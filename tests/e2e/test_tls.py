@@ -18,6 +18,8 @@ import websockets
 from openai import AsyncOpenAI
 from openai.types.websocket_connection_options import WebSocketConnectionOptions
 
+from server.talk.client import TalkOptions, open_client
+from server.talk.wire import TalkStartError
 from tests.e2e.call import Caller
 from tests.models.speech import speak
 from tests.server_process import Server, start, stop
@@ -79,6 +81,26 @@ def encrypted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Encrypted]:
     )
     yield Encrypted(server, folder)
     assert stop(server) == 0
+
+
+async def test_the_talk_client_says_what_is_wrong_with_a_certificate_and_what_to_do(
+    encrypted: Encrypted, monkeypatch: pytest.MonkeyPatch
+):
+    with pytest.raises(TalkStartError, match=r"not trusted \(self-signed certificate\).* SSL_CERT_FILE"):
+        async with open_client(TalkOptions(url=encrypted.socket, key=KEY)):
+            pass
+    monkeypatch.setenv("SSL_CERT_FILE", str(encrypted.folder / "certificate.pem"))
+    async with open_client(TalkOptions(url=encrypted.socket, key=KEY)) as client:
+        assert client.hold_ms
+    with pytest.raises(TalkStartError, match=r"not valid for '127\.0\.0\.2'.* name"):
+        async with open_client(TalkOptions(url=encrypted.socket.replace("127.0.0.1", "127.0.0.2"), key=KEY)):
+            pass
+
+
+async def test_the_talk_client_tells_a_server_without_tls_from_none(server: Server):
+    with pytest.raises(TalkStartError, match=r"no encrypted connection .* begins with ws://"):
+        async with open_client(TalkOptions(url=server.base_url.replace("http:", "wss:") + "/v1/realtime")):
+            pass
 
 
 async def test_the_sdk_speaks_to_it_over_tls(encrypted: Encrypted):
