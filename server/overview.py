@@ -73,7 +73,7 @@ def agents_table(settings: Settings) -> str:
             agent.file.language or "any",
             agent.file.model.name if agent.file.model else own,
             " ".join(agent.file.voices.values()),
-            " ".join([*agent.tools, *(f"{server.name} (MCP)" for _, server in agent.servers.values())]),
+            " ".join([*agent.tools, *(f"{server.name} (MCP)" for _, server in agent.servers)]),
             " ".join(agent.file.hands_to),
         )
         for name, agent in examine(settings, resolved, Egress(settings.egress.hosts.split())).items()

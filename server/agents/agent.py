@@ -25,6 +25,11 @@ from server.runtime.tools import Partial, Result, RunnableTool, ToolCall, ToolCo
 
 _log = logging.getLogger(__name__)
 
+_MAX_FACTS = 2_000
+"""Characters of a session's facts that an agent's instructions hold: some 500 of the few thousand tokens that a small
+model has for a whole call."""
+_MAX_TOLD = 200
+
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
@@ -44,19 +49,20 @@ class Surroundings:
 
 @dataclass(slots=True)
 class Agent:
-    """model: None for that of the session's engines. servers: MCP servers by entry, whose tools are known when they
-    have been listed."""
+    """model: None for that of the session's engines. servers: MCP servers that have not listed their tools yet, each
+    with the entry that names it."""
 
     name: str
     file: AgentFile
     model: ChatModel | None = None
     tools: dict[str, RunnableTool] = field(default_factory=dict)
-    servers: dict[str, tuple[ToolEntry, McpServer]] = field(default_factory=dict)
+    servers: list[tuple[ToolEntry, McpServer]] = field(default_factory=list)
 
     def changes(self, facts: Mapping[str, Any]) -> dict[str, Any]:
-        """Fields of SessionConfig for a session of this agent, in which these facts are known."""
+        """Fields of SessionConfig for a session of this agent, in which these facts are known, the oldest first."""
         file = self.file
-        known = f"\nKnown so far: {orjson.dumps(dict(facts)).decode()}" if facts else ""
+        fitting = self._fitting(facts)
+        known = f"\nKnown so far: {orjson.dumps(fitting).decode()}" if fitting else ""
         changes: dict[str, Any] = {
             "agent": self.name,
             "instructions": file.instructions + known,
@@ -68,6 +74,23 @@ class Agent:
         if file.voices:
             changes |= {"voice": in_order(file.voices, file.language), "voices": file.voices}
         return changes
+
+    def _fitting(self, facts: Mapping[str, Any]) -> dict[str, Any]:
+        """The facts that there is room for: first those that the agent accepts, then the others, the newest first. One
+        that does not fit is left out whole: half of it might be another fact."""
+        accepted = [name for name in facts if name in self.file.accepts]
+        others = [name for name in reversed(list(facts)) if name not in self.file.accepts]
+        kept: set[str] = set()
+        room = _MAX_FACTS
+        for name in (*accepted, *others):
+            size = len(orjson.dumps({name: facts[name]}).decode())
+            if size <= room:
+                kept.add(name)
+                room -= size
+        if len(kept) < len(facts):
+            left_out = " ".join(name for name in facts if name not in kept)[:_MAX_TOLD]
+            _log.warning("facts do not fit an agent's instructions", extra={"agent": self.name, "left_out": left_out})
+        return {name: value for name, value in facts.items() if name in kept}
 
     def config(self, base: SessionConfig) -> SessionConfig:
         """What a session of this agent starts with."""
@@ -89,21 +112,20 @@ class Agent:
     async def connect(self) -> None:
         """List the tools of MCP servers that have not answered yet. One that does not answer is logged: the agent
         does without its tools."""
-        for key, (entry, server) in list(self.servers.items()):
+        for _, server in tuple(self.servers):
             try:
-                listed = await server.list()
+                await server.list()
             except ToolError as error:
                 _log.warning("an agent has to do without tools", extra={"agent": self.name, "error": str(error)})
-                continue
-            self.servers.pop(key, None)
-            self._join(entry, server, listed)
+        self.join_known()
 
     def join_known(self) -> None:
         """Take the tools of MCP servers that have been listed before: the first call after an edit has them, too."""
-        for key, (entry, server) in list(self.servers.items()):
+        waiting = [(entry, server) for entry, server in self.servers if server.known is None]
+        for entry, server in self.servers:
             if server.known is not None:
-                del self.servers[key]
                 self._join(entry, server, server.known)
+        self.servers = waiting
 
     def _join(self, entry: ToolEntry, server: McpServer, listed: Sequence[Listed]) -> None:
         """What the server has listed, as far as the agent's file wants it. Names that are taken are left out."""
@@ -206,10 +228,15 @@ def _add(agent: Agent, entry: ToolEntry, folder: Path, around: Surroundings, ser
         )
         _enter(agent, tool_of_http)
     elif entry.mcp:
-        key = entry.mcp.model_dump_json(exclude={"only"})
+        key = server_of(entry.mcp)
         if key not in servers:
             servers[key] = McpServer(entry.name or "", _way(entry.mcp, folder, around))
-        agent.servers[key] = entry, servers[key]
+        agent.servers.append((entry, servers[key]))
+
+
+def server_of(entry: McpEntry) -> str:
+    """Which server an entry names: the same for all who want tools of it."""
+    return entry.model_dump_json(exclude={"only"})
 
 
 def _way(entry: McpEntry, folder: Path, around: Surroundings) -> Any:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from models.base import ChatModel, Synthesizer, Transcriber, VoiceActivityDetector
-from server.agents.agent import Agent, Surroundings, assemble
+from server.agents.agent import Agent, Surroundings, assemble, server_of
 from server.agents.escalation import Watch
 from server.agents.files import read_agents
 from server.agents.hearing import Heard, NotingTranscriber
@@ -47,6 +47,25 @@ class Role:
     stays: bool = False
 
 
+@dataclass(slots=True)
+class _Edition:
+    """The agents as their files said when they were read. sessions: under way that were cast from it."""
+
+    agents: Mapping[str, Agent]
+    sessions: int = 0
+
+    @property
+    def servers(self) -> set[str]:
+        """The MCP servers that it names."""
+        return {server_of(tool.mcp) for agent in self.agents.values() for tool in agent.file.tools if tool.mcp}
+
+    @property
+    def tool_files(self) -> set[str]:
+        """Python files that it names, relative to the folder."""
+        named = (tool.python for agent in self.agents.values() for tool in agent.file.tools)
+        return {name.partition(":")[0] for name in named if name}
+
+
 class Agents:
     """ledger: of all tool calls. state: makes the shared state of a session, given its id and its agent's name.
     mcp: connects to MCP servers that a client names.
@@ -70,22 +89,27 @@ class Agents:
         self._mcp = mcp
         self._servers: dict[str, McpServer] = {}
         self._connecting: set[asyncio.Task[None]] = set()
-        self._seen = self._fingerprint()
-        self._agents = self._read()
+        self._stopping: set[asyncio.Task[None]] = set()
+        self._earlier: list[_Edition] = []
+        """Those that sessions under way were cast from."""
+        self._edition = _Edition({})
+        seen = self._fingerprint()
+        self._edition = self._read()
+        self._seen = self._fingerprint() | seen
 
     def names(self) -> tuple[str, ...]:
         """Those that can be asked for now."""
         self._refresh()
-        return tuple(self._agents)
+        return tuple(self._edition.agents)
 
     def language(self, name: str) -> str | None:
         """The first language of this one, ISO 639-1; None if there is none of this name."""
-        agent = self._agents.get(name)
+        agent = self._edition.agents.get(name)
         return agent.file.language if agent else None
 
     async def connect(self) -> None:
         """Reach the MCP servers that have not been reached yet."""
-        for agent in self._agents.values():
+        for agent in self._edition.agents.values():
             await agent.connect()
 
     def cast(self, name: str, base: SessionConfig, engines: Engines, session_id: str, scope: str = "") -> Role | None:
@@ -94,7 +118,7 @@ class Agents:
         scope: whose deeds count as the same, if that is more than this session: a caller's number.
         """
         self._refresh()
-        agent = self._agents.get(name)
+        agent = self._edition.agents.get(name)
         if agent is None:
             return None
         heard = Heard()
@@ -107,14 +131,15 @@ class Agents:
         own = SessionEngines(engines.vad, NotingTranscriber(engines.stt, heard), model, engines.tts)
         # As they are, not copied: tools of an MCP server that answers late belong to calls under way, too.
         tools = {one.name: one.tools for one in reachable}
-        toolbox = Toolbox(ledger=self._ledger, state=state, scope=scope, mcp=self._mcp, agents=tools)
+        over = self._session_begins()
+        toolbox = Toolbox(ledger=self._ledger, state=state, scope=scope, mcp=self._mcp, agents=tools, over=over)
         return Role(agent.config(base), own, toolbox, agent.opening, agent.notice, not agent.file.cloud.allow)
 
     async def close(self) -> None:
         """End all connections."""
         for task in self._connecting:
             task.cancel()
-        await asyncio.gather(*self._connecting, return_exceptions=True)
+        await asyncio.gather(*self._connecting, *self._stopping, return_exceptions=True)
         for server in self._servers.values():
             await server.close()
 
@@ -122,37 +147,71 @@ class Agents:
         """All agents that a session which begins with this one may come to; itself first."""
         found = [agent]
         for one in found:
-            found += [self._agents[name] for name in one.file.hands_to if self._agents[name] not in found]
+            found += [
+                self._edition.agents[name] for name in one.file.hands_to if self._edition.agents[name] not in found
+            ]
         return found
 
     def _refresh(self) -> None:
         seen = self._fingerprint()
         if seen != self._seen:
-            self._seen = seen
-            try:
-                self._agents = self._read()
-            except SettingsError as error:
-                _log.error("the agents stay as they were", extra={"error": str(error)})
-            else:
-                _log.info("agents read again", extra={"agents": " ".join(self._agents)})
-        if any(agent.servers for agent in self._agents.values()) and not self._connecting:
+            self._read_again()
+            # Of files that are named only now, as they are now; of all others, as they were when they were read.
+            self._seen = self._fingerprint() | seen
+        if any(agent.servers for agent in self._edition.agents.values()) and not self._connecting:
             self._connect_beside()
+
+    def _read_again(self) -> None:
+        try:
+            edition = self._read()
+        except SettingsError as error:
+            _log.error("the agents stay as they were", extra={"error": str(error)})
+        else:
+            _log.info("agents read again", extra={"agents": " ".join(edition.agents)})
+            self._earlier.append(self._edition)
+            self._edition = edition
+        self._sweep()
+
+    def _session_begins(self) -> Callable[[], None]:
+        """To be called when it is over: once counts."""
+        edition, under_way = self._edition, [True]
+        edition.sessions += 1
+
+        def over() -> None:
+            if under_way:
+                under_way.clear()
+                edition.sessions -= 1
+                self._sweep()
+
+        return over
+
+    def _sweep(self) -> None:
+        """Stop the MCP servers that neither the files nor a session under way knows any more."""
+        self._earlier = [edition for edition in self._earlier if edition.sessions]
+        known = self._edition.servers.union(*(edition.servers for edition in self._earlier))
+        for key in self._servers.keys() - known:
+            server = self._servers.pop(key)
+            _log.info("an MCP server that no agent names any more is stopped", extra={"server": server.name})
+            task = asyncio.get_running_loop().create_task(server.close())
+            self._stopping.add(task)
+            task.add_done_callback(self._stopping.discard)
 
     def _connect_beside(self) -> None:
         task = asyncio.get_running_loop().create_task(self.connect())
         self._connecting.add(task)
         task.add_done_callback(self._connecting.discard)
 
-    def _read(self) -> Mapping[str, Agent]:
-        return assemble(self._folder, read_agents(self._folder), self._around, self._servers)
+    def _read(self) -> _Edition:
+        return _Edition(assemble(self._folder, read_agents(self._folder), self._around, self._servers))
 
-    def _fingerprint(self) -> tuple[tuple[str, int, int], ...]:
+    def _fingerprint(self) -> dict[Path, tuple[int, int]]:
         """Changes with every edit of an agent or of its tools."""
-        found = []
-        for path in sorted((*self._folder.glob("*.toml"), *self._folder.glob("*.py"))):
+        found = {}
+        named = (self._folder / name for name in self._edition.tool_files)
+        for path in (*self._folder.glob("*.toml"), *self._folder.glob("*.py"), *named):
             try:
                 stat = path.stat()
             except OSError:
                 continue
-            found.append((path.name, stat.st_mtime_ns, stat.st_size))
-        return tuple(found)
+            found[path] = stat.st_mtime_ns, stat.st_size
+        return found

@@ -25,7 +25,7 @@ _MAX_PARTIAL = 2_000
 """Characters of partial results that one call may have spoken."""
 _MAX_ERROR = 300
 _FINISHING: set[asyncio.Task[None]] = set()
-"""Calls that go on to their end, though their session is over."""
+"""Work on calls that goes on to its end, though their session is over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +52,13 @@ def _failed(
 def _given_up(error: ToolError) -> _Ended:
     outcome = e.ToolOutcome.UNCERTAIN if error.uncertain else e.ToolOutcome.ERROR
     return _failed(outcome, str(error), nothing_done=error.retryable)
+
+
+def _finish(task: asyncio.Task[None]) -> asyncio.Task[None]:
+    """The task, which goes on though nobody holds it."""
+    _FINISHING.add(task)
+    task.add_done_callback(_FINISHING.discard)
+    return task
 
 
 class ToolRunner:
@@ -102,11 +109,16 @@ class ToolRunner:
         self._closed = True
         self.mcp.close()
         for task, finishes in self._tasks.values():
-            if finishes:
-                _FINISHING.add(task)
-                task.add_done_callback(_FINISHING.discard)
-            else:
+            if not finishes:
                 task.cancel()
+        if self._tasks:
+            _finish(asyncio.create_task(self._end([task for task, _ in self._tasks.values()])))
+        else:
+            self._toolbox.over()
+
+    async def _end(self, calls: list[asyncio.Task[None]]) -> None:
+        await asyncio.wait(calls)
+        self._toolbox.over()
 
     async def _run(self, effect: e.RunTool, tools: Mapping[str, RunnableTool]) -> None:
         started = self._clock()
@@ -201,9 +213,7 @@ class ToolRunner:
             raise
         # It has happened now: whoever stops the call does not stop that from being written down.
         writing = asyncio.create_task(self._write_down(deed, call, ended, self._clock() - started))
-        _FINISHING.add(writing)
-        writing.add_done_callback(_FINISHING.discard)
-        await asyncio.shield(writing)
+        await asyncio.shield(_finish(writing))
         return ended
 
     async def _write_down(self, deed: str, call: ToolCall, ended: _Ended, seconds: float) -> None:

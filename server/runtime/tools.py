@@ -43,6 +43,10 @@ MAY_HAVE_HAPPENED = frozenset({ToolOutcome.TIMEOUT, ToolOutcome.UNCERTAIN})
 """Of a deed that ended so nobody knows whether it was done."""
 
 
+def _nothing() -> None:
+    """Nobody waits for the end of a session."""
+
+
 def _nobody(to: str) -> bool:
     """There is no call, so that it cannot be handed to anybody."""
     return False
@@ -101,7 +105,7 @@ class SharedState(Protocol):
         ...
 
     async def all(self) -> Mapping[str, Any]:
-        """A copy of everything."""
+        """A copy of everything, what was set last at the end."""
         ...
 
 
@@ -212,6 +216,7 @@ class MemoryState:
         return self._values.get(name, default)
 
     async def set(self, name: str, value: Any) -> None:
+        self._values.pop(name, None)
         self._values[name] = value
 
     async def delete(self, name: str) -> None:
@@ -254,7 +259,7 @@ class MemoryLedger:
 class Toolbox:
     """What one session's calls are run with. tools: by name, for every agent; which of them the model is offered is
     ``SessionConfig.server_tools``. agents: those of single agents, by the agent's name: no other one can call them.
-    transfer: see ToolContext."""
+    transfer: see ToolContext. over: called when the session has ended, and its last call with it."""
 
     tools: Mapping[str, RunnableTool] = field(default_factory=dict)
     ledger: CallLedger = field(default_factory=MemoryLedger)
@@ -263,6 +268,7 @@ class Toolbox:
     mcp: McpConnector | None = None
     transfer: Callable[[str], bool] = _nobody
     agents: Mapping[str, Mapping[str, RunnableTool]] = field(default_factory=dict)
+    over: Callable[[], None] = _nothing
 
     def of(self, agent: str) -> Mapping[str, RunnableTool]:
         """The tools that this agent has, by name."""

@@ -192,8 +192,9 @@ class SqlStore:
         await self._engine.dispose()
 
     async def facts(self, session_id: str) -> dict[str, Any]:
-        """All facts of a session by name."""
+        """All facts of a session by name, what was set last at the end."""
         wanted = sa.select(_facts.c.name, _facts.c.value).where(_facts.c.session_id == session_id)
+        wanted = wanted.order_by(_facts.c.changed_at)
         async with self._transaction() as connection:
             rows = (await connection.execute(wanted)).all()
         return {name: orjson.loads(value) for name, value in rows}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import sys
@@ -14,6 +15,7 @@ import pytest
 
 from server.agents.agent import Surroundings
 from server.agents.library import Agents, Role
+from server.agents.mcp_tools import McpServer
 from server.agents.models import ChatModels
 from server.core.events import SessionConfig, ToolLimits
 from server.errors import SettingsError
@@ -145,6 +147,26 @@ async def test_a_changed_file_is_in_force_for_the_next_session(folder: Path) -> 
     assert [piece async for piece in price.run(call, around)][-1].value == 30  # type: ignore[union-attr]
 
 
+async def test_an_edit_of_tools_in_a_folder_of_their_own_is_seen_too(folder: Path) -> None:
+    (folder / "shared").mkdir()
+    (folder / "shared" / "prices.py").write_text(TOOLS)
+    _edit(folder / "booking.toml", BOOKING.replace("tools.py", "shared/prices.py"))
+    agents = library(folder)
+    _edit(folder / "shared" / "prices.py", TOOLS.replace("return 25", "return 30"))
+    assert await run(cast(agents, "booking").toolbox.of("booking")["get_price"], service="haircut") == 30
+
+
+async def test_agents_that_name_the_same_file_of_tools_share_what_it_holds(folder: Path) -> None:
+    counting = TOOLS.replace("@tool", "asked = []\n\n@tool").replace(
+        "return 25", "asked.append(1)\n    return len(asked)"
+    )
+    (folder / "tools.py").write_text(counting)
+    _edit(folder / "router.toml", ROUTER + '[[tools]]\npython = "tools.py:get_price"\n')
+    toolbox = cast(library(folder), "router").toolbox
+    asked = [await run(toolbox.of(agent)["get_price"], service="haircut") for agent in ("router", "booking")]
+    assert asked == [1, 2]
+
+
 async def test_a_file_that_is_broken_later_changes_nothing(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     agents = library(folder)
     _edit(folder / "router.toml", "instructions = 5")
@@ -194,6 +216,30 @@ async def test_only_what_an_agent_accepts_becomes_a_fact(folder: Path) -> None:
     assert await around.state.all() == {"service": "haircut"}
 
 
+async def test_facts_that_do_not_fit_are_left_out_whole_the_oldest_first_and_told_by_name(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    hand_over = cast(library(folder), "router").toolbox.of("router")["hand_over_to_booking"]
+    around = context()
+    for name, size in {"old": 900, "mid": 900, "small": 10, "new": 900}.items():
+        await around.state.set(name, "x" * size)
+    await around.state.set("mid", "y" * 900)
+    [result] = await pieces(hand_over, around, service="haircut")
+    known = json.loads(result.changes["instructions"].partition("Known so far: ")[2])
+    assert list(known) == ["small", "new", "mid", "service"]
+    assert known["mid"] == "y" * 900
+    assert caplog.records[-1].__dict__["left_out"] == "old"
+    assert await around.state.get("old") == "x" * 900
+
+
+async def test_a_fact_that_is_longer_than_all_may_be_leaves_room_for_the_others(folder: Path) -> None:
+    hand_over = cast(library(folder), "router").toolbox.of("router")["hand_over_to_booking"]
+    around = context()
+    await around.state.set("day", "friday")
+    [result] = await pieces(hand_over, around, service="x" * 3_000)
+    assert result.changes["instructions"] == 'You book.\nKnown so far: {"day":"friday"}'
+
+
 async def test_tools_of_an_mcp_server_join_when_it_answers(folder: Path) -> None:
     entry = f'[[tools]]\nname = "weather"\nsafe = true\nmcp.command = {json.dumps([sys.executable, str(PEER)])}\n'
     _edit(folder / "router.toml", ROUTER + entry + 'mcp.only = ["say", "get_weather"]\n')
@@ -218,6 +264,66 @@ async def test_a_call_that_began_before_its_mcp_server_answered_has_its_tools_on
     promised = {tool.tool.name for tool in result.changes["server_tools"]}
     assert "get_weather" in promised
     assert promised <= set(toolbox.of("booking"))
+    await agents.close()
+
+
+def _weather(*more: str) -> str:
+    command = json.dumps([sys.executable, str(PEER)])
+    return "\n".join(["[[tools]]", 'name = "weather"', f"mcp.command = {command}", *more, ""])
+
+
+async def test_an_mcp_server_that_no_agent_names_any_more_stops_with_the_last_session_that_knew_it(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stopped: asyncio.Queue[str] = asyncio.Queue()
+    close = McpServer.close
+
+    async def noted(server: McpServer) -> None:
+        await close(server)
+        stopped.put_nowait(server.name)
+
+    monkeypatch.setattr(McpServer, "close", noted)
+    _edit(folder / "router.toml", ROUTER + _weather())
+    agents = library(folder)
+    await agents.connect()
+    first, second = (cast(agents, "router").toolbox for _ in range(2))
+    _edit(folder / "router.toml", ROUTER)
+    after = cast(agents, "router")
+    assert offered(after.config) == ["hand_over_to_booking"]
+    first.over()
+    first.over()
+    after.toolbox.over()
+    assert "hello" in str(await run(second.of("router")["say"], text="hello"))
+    assert stopped.empty()
+    second.over()
+    assert await stopped.get() == "weather"
+    await agents.close()
+    assert stopped.empty()
+
+
+async def test_an_mcp_server_that_no_session_knows_stops_when_the_files_are_read_again(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    _edit(folder / "router.toml", ROUTER + _weather())
+    agents = library(folder)
+    await agents.connect()
+    _edit(folder / "router.toml", ROUTER + _weather("timeout_s = 5"))
+    agents.names()
+    assert "no agent names any more" not in caplog.text
+    _edit(folder / "router.toml", ROUTER)
+    agents.names()
+    assert "no agent names any more" in caplog.text
+    await agents.close()
+
+
+async def test_two_entries_may_take_other_tools_of_the_same_mcp_server_each(folder: Path) -> None:
+    some = _weather('mcp.only = ["say"]', "timeout_s = 5"), _weather('mcp.only = ["get_weather"]', "timeout_s = 6")
+    _edit(folder / "router.toml", ROUTER + "".join(some))
+    agents = library(folder)
+    await agents.connect()
+    tools = cast(agents, "router").toolbox.of("router")
+    assert [tools[name].policy.timeout_s for name in ("say", "get_weather")] == [5, 6]
     await agents.close()
 
 

@@ -303,6 +303,30 @@ async def test_of_a_lookup_nobody_need_know_whether_it_happened():
     assert len(tool.calls) == 2
 
 
+async def test_a_session_is_over_when_its_last_call_has_ended():
+    over = asyncio.Event()
+    go_on = asyncio.Event()
+    slow = ScriptedTool("book", go_on, Result("booked"), on_interrupt="finish")
+    look = ScriptedTool("look", asyncio.Event(), on_interrupt="cancel")
+    desk = Desk(slow, look, over=over.set)
+    desk.start("book")
+    desk.start("look", call="call_2")
+    await slow.started.wait()
+    await look.started.wait()
+    desk.runner.close()
+    await look.ended.wait()
+    assert not over.is_set()
+    go_on.set()
+    await over.wait()
+    assert slow.ended.is_set()
+
+
+def test_a_session_without_calls_is_over_at_once():
+    said: list[str] = []
+    ToolRunner("sess_1", Toolbox(over=lambda: said.append("over")), asyncio.Queue().put, lambda: 0.0).close()
+    assert said == ["over"]
+
+
 class _Full(MemoryLedger):
     async def finish(self, *_: object) -> None:
         raise StoreError("disk full")

@@ -104,6 +104,14 @@ async def test_what_the_caller_was_told_of_may_be_done_anew_and_both_stay_on_rec
     assert (second.outcome, second.output, second.told_at) == (None, None, None)
 
 
+async def test_what_was_set_last_is_told_last(store: SqlStore, clock: Clock) -> None:
+    state = store.state("s", "reception")
+    for name in ("b", "c", "a", "b"):
+        clock.now += 1
+        await state.set(name, 1)
+    assert list(await state.all()) == ["c", "a", "b"]
+
+
 @pytest.mark.parametrize("unknown", ["timeout", "uncertain"])
 async def test_a_deed_done_anew_has_a_new_key_but_one_that_may_have_happened_keeps_it(
     store: SqlStore, clock: Clock, unknown: str
