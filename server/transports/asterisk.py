@@ -172,8 +172,9 @@ class TcpLeg:
         except OSError:
             _log.debug("Asterisk had left already")
 
-    async def close(self) -> None:
-        """See ``Leg``. Asterisk hangs up. One that takes nothing is not waited for: the call holds a place."""
+    async def close(self, why: carrier.Close = carrier.Close.OVER, reason: str = "") -> None:
+        """See ``Leg``. Asterisk hangs up, and is not told why: AudioSocket has no words for that. One that takes
+        nothing is not waited for: the call holds a place."""
         if self._writer.is_closing():
             return
         with suppress(TimeoutError):

@@ -18,6 +18,7 @@ from server.transports.carrier import (
     MAX_MESSAGE,
     CallControl,
     Caller,
+    Close,
     Leg,
     LineEvent,
     LineStarted,
@@ -108,20 +109,19 @@ class Calls:
         """Be on a carrier's connection until it ends. admit: whose call it is; raises RefusedCall. control: its REST
         API, where that may be used."""
         door = leg.codec.name
+        why, reason = Close.OVER, ""
         try:
             async with aclosing(_events(leg)) as events:
                 started = await _start(events)
                 caller = await admit(started)
                 call = self._known(started.call_id) or await self._begin(started, leg, caller, control)
                 await call.carry(started, leg, events)
-        except RefusedCall as refused:
+        except (RefusedCall, CapacityError) as refused:
+            why, reason = Close.FULL if isinstance(refused, CapacityError) else Close.REFUSED, str(refused)
             self._observer.session_refused(door)
-            _log.warning("call refused", extra={"door": door, "reason": refused.message})
-        except CapacityError as full:
-            self._observer.session_refused(door)
-            _log.warning("call refused", extra={"door": door, "reason": str(full)})
+            _log.warning("call refused", extra={"door": door, "reason": reason})
         finally:
-            await leg.close()
+            await leg.close(why, reason)
 
     def finish(self, seconds: float) -> None:
         """All calls end, with a goodbye, when so much more time has passed."""

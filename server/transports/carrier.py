@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
+from enum import IntEnum
 from typing import Any, Protocol
 
 import orjson
@@ -204,6 +205,15 @@ class CallControl(Protocol):
         ...
 
 
+class Close(IntEnum):
+    """Why a connection is closed, as the code of a WebSocket's close frame (RFC 6455 section 7.4.1, and the registry
+    that it has IANA keep). No carrier is known to do anything else by it than write it down."""
+
+    OVER = 1000
+    REFUSED = 1008
+    FULL = 1013
+
+
 class Leg(Protocol):
     """One media connection of a call."""
 
@@ -218,8 +228,8 @@ class Leg(Protocol):
         """Frames for a carrier that has left are dropped."""
         ...
 
-    async def close(self) -> None:
-        """End the connection. A carrier takes it as the end of the stream."""
+    async def close(self, why: Close = Close.OVER, reason: str = "") -> None:
+        """End the connection. A carrier takes it as the end of the stream; its log may show why."""
         ...
 
 

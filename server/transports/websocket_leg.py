@@ -7,9 +7,12 @@ from collections.abc import AsyncIterator
 
 from fastapi import WebSocket, WebSocketDisconnect
 
-from server.transports.carrier import CarrierCodec, Frame
+from server.transports.carrier import CarrierCodec, Close, Frame
 
 _log = logging.getLogger(__name__)
+
+_LONGEST_REASON = 123
+"""Bytes of UTF-8 that a close frame has room for (RFC 6455 section 5.5)."""
 
 
 class WebSocketLeg:
@@ -39,9 +42,10 @@ class WebSocketLeg:
         except (RuntimeError, WebSocketDisconnect):
             _log.debug("the carrier had left already")
 
-    async def close(self) -> None:
+    async def close(self, why: Close = Close.OVER, reason: str = "") -> None:
         """See ``Leg``."""
+        short = reason.encode()[:_LONGEST_REASON].decode(errors="ignore")
         try:
-            await self._websocket.close()
+            await self._websocket.close(why, short)
         except (RuntimeError, WebSocketDisconnect):
             _log.debug("the carrier had left already")

@@ -261,6 +261,10 @@ async def test_hostile_streams_are_refused_with_a_reason_while_another_call_goes
                     await socket.send(frame)
                 if len(hostile) > 1:
                     await socket.wait_closed()
+                    assert (socket.close_code, socket.close_reason) == (
+                        1008,
+                        "its parameters are not signed for this call",
+                    )
         answer = await ask(line, "Are you a real person?")
         assert "person" in await understood(switchboard, answer)
     log = "\n".join(switchboard.log)

@@ -6,16 +6,18 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 
 from scripts.phone_line.wire import CarrierEnd, Command
-from server.transports.carrier import CarrierCodec, Frame
+from server.transports.carrier import CarrierCodec, Close, Frame
 
 
 class HandLeg:
-    """See ``Leg``. ``end`` is the carrier's side of the same wire; ``commands`` is what the server has said so far."""
+    """See ``Leg``. ``end`` is the carrier's side of the same wire; ``commands`` is what the server has said so far.
+    ``why``: the connection was closed first."""
 
     def __init__(self, codec: CarrierCodec, end: CarrierEnd) -> None:
         self.codec = codec
         self.end = end
         self.closed = asyncio.Event()
+        self.why: tuple[Close, str] | None = None
         self.commands: list[Command] = []
         self._incoming: asyncio.Queue[Frame | None] = asyncio.Queue()
         self._changed = asyncio.Condition()
@@ -29,7 +31,8 @@ class HandLeg:
             self.commands += self.end.read(frame)
             self._changed.notify_all()
 
-    async def close(self) -> None:
+    async def close(self, why: Close = Close.OVER, reason: str = "") -> None:
+        self.why = self.why or (why, reason)
         self.closed.set()
         self._incoming.put_nowait(None)
 

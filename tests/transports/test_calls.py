@@ -23,7 +23,7 @@ from server.runtime.admission import Admission
 from server.transports import courtesy
 from server.transports.base import DoorSettings
 from server.transports.calls import Calls, CallState
-from server.transports.carrier import CallControl, Caller, LineStarted
+from server.transports.carrier import CallControl, Caller, Close, LineStarted
 from server.transports.manners import Manners
 from server.transports.phone_tools import PhoneTools
 from server.transports.twilio import TwilioCodec
@@ -243,6 +243,7 @@ async def test_a_replayed_stream_is_refused_and_the_call_goes_on(house: House):
         await leg.until(lambda said: len(said) >= 2)
         async with house.call("CA1", "MZ1") as replay:
             await replay.closed.wait()
+            assert replay.why == (Close.REFUSED, "this stream has begun before")
         assert house.counts.refused == 1
         for digit in "1#":
             leg.tell(leg.end.key(digit))
@@ -293,6 +294,7 @@ async def test_when_all_places_are_taken_a_call_is_refused_and_the_others_go_on(
         assert house.calls.refusal() == "All our lines are busy. Please call again later."
         async with house.call() as second:
             await second.closed.wait()
+            assert second.why == (Close.FULL, "All 1 sessions of this server are in use; try again later.")
             assert sound(second)
             assert "All our lines are busy. Please call again later." in house.tts.said
         assert house.counts.refused == 1
@@ -445,5 +447,5 @@ async def test_a_call_for_an_agent_that_does_not_exist_is_refused(house: House):
     leg = HandLeg(TwilioCodec(), end)
     leg.tell(*end.hello())
     await house.calls.answer(leg, for_nobody)
-    assert leg.closed.is_set()
+    assert leg.why == (Close.REFUSED, "there is no agent 'nobody'")
     assert (house.counts.refused, house.calls.refusal()) == (1, "")
