@@ -74,8 +74,9 @@ class Decoder:
 
 
 @pytest.fixture
-async def engine() -> AsyncIterator[FasterWhisper]:
-    engine = FasterWhisper.load(TINY, name="tiny", piece_seconds=1.0)
+async def engine(request: pytest.FixtureRequest) -> AsyncIterator[FasterWhisper]:
+    """Cuts turns into pieces of a second, or as long as the test says."""
+    engine = FasterWhisper.load(TINY, name="tiny", piece_seconds=getattr(request, "param", 1.0))
     yield engine
     await engine.close()
 
@@ -119,6 +120,19 @@ async def test_decodes_of_nearly_the_same_audio_do_not_count_as_two(engine: Fast
     assert (await turn.partial()).stable == ""
     turn.push(SPEECH[STEP + 3_200 : 2 * STEP])
     assert (await turn.partial()).stable == "I would like to"
+
+
+@pytest.mark.parametrize("engine", [6.0], indirect=True)
+async def test_a_word_made_up_twice_over_one_pause_is_not_settled(engine: FasterWhisper, decoder: Decoder) -> None:
+    decoder.texts = ["what time do you open today", "what time do you open today", "what time do you close on Friday"]
+    turn = utterance(engine, SPEECH[:STEP])
+    await turn.partial()
+    turn.push(silence(0.8))
+    assert (await turn.partial()).stable == ""
+    turn.push(SPEECH[STEP : 2 * STEP])
+    assert (await turn.partial()).stable == "what time do you"
+    decoder.texts = [" close on Friday"]
+    assert (await turn.final()).text == "what time do you close on Friday"
 
 
 async def test_words_are_settled_when_the_language_is_sure(engine: FasterWhisper, decoder: Decoder) -> None:
