@@ -71,6 +71,19 @@ class Priority(IntEnum):
     BACKGROUND = 30
 
 
+@dataclass(eq=False, slots=True)
+class Urgency:
+    """The priority of work that may become more urgent while it waits: what is prepared in a caller's pause is
+    confirmed when the turn ends. Engines read it anew whenever they choose what to serve next."""
+
+    priority: Priority
+
+
+def priority_of(urgency: Priority | Urgency) -> Priority:
+    """The priority as it is now."""
+    return urgency.priority if isinstance(urgency, Urgency) else urgency
+
+
 # -------------------------------------------------------------------------------------------- VAD
 
 
@@ -140,7 +153,7 @@ class Utterance(Protocol):
         """Decode what is there with spare capacity (Priority.PARTIAL). Advances the stable prefix."""
         ...
 
-    async def final(self, priority: Priority = Priority.CONFIRMED) -> Transcript:
+    async def final(self, priority: Priority | Urgency = Priority.CONFIRMED) -> Transcript:
         """Decode everything pushed so far as if the turn ended here. May be called again after more audio.
         The text starts with every stable prefix that partial() has returned."""
         ...
@@ -220,7 +233,7 @@ class ChatRequest:
     tool_choice: str = "auto"
     max_tokens: int | None = None
     temperature: float | None = None
-    priority: Priority = Priority.CONFIRMED
+    priority: Priority | Urgency = Priority.CONFIRMED
     cache_key: str = ""
     agent: str = ""
     earlier_turns: int = 0
@@ -323,7 +336,7 @@ class Synthesizer(Protocol):
         ...
 
     def synthesize(
-        self, text: str, voice: Voice, *, speed: float = 1.0, priority: Priority = Priority.CONFIRMED
+        self, text: str, voice: Voice, *, speed: float = 1.0, priority: Priority | Urgency = Priority.CONFIRMED
     ) -> AsyncGenerator[SpeechChunk, None]:
         """Audio of one segment of text (a clause or a few sentences), streamed. No audio at all for text without
         anything to pronounce. Closing the generator cancels what is not synthesised yet."""

@@ -7,9 +7,10 @@ import threading
 from collections.abc import Callable, Hashable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from typing import Generic, TypeVar
 
-from models.base import CapacityError, EngineError, Priority
+from models.base import CapacityError, EngineError, Priority, Urgency, priority_of
 
 Req = TypeVar("Req")
 Res = TypeVar("Res")
@@ -19,9 +20,14 @@ Res = TypeVar("Res")
 class _Entry(Generic[Req, Res]):
     request: Req
     number: int
-    queue: tuple[Priority, Hashable]
+    urgency: Priority | Urgency
+    group: Hashable
     loop: asyncio.AbstractEventLoop
     future: asyncio.Future[Res]
+
+    @property
+    def priority(self) -> Priority:
+        return priority_of(self.urgency)
 
 
 class Batcher(Generic[Req, Res]):
@@ -48,46 +54,46 @@ class Batcher(Generic[Req, Res]):
         self._run, self._group = run, group
         self._name, self._max_batch, self._capacity = name, max_batch, capacity
         self._by_priority = by_priority
-        self._queues: dict[tuple[Priority, Hashable], dict[int, _Entry[Req, Res]]] = {}
-        self._waiting = 0
+        self._waiting: dict[int, _Entry[Req, Res]] = {}
+        """By number, that is in order of arrival."""
         self._submitted = 0
         self._closed = False
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._work, name=f"batch-{name}", daemon=True)
         self._thread.start()
 
-    async def submit(self, request: Req, priority: Priority = Priority.CONFIRMED) -> Res:
-        """The result of this request. Cancelling takes it out of the queue.
+    async def submit(self, request: Req, priority: Priority | Urgency = Priority.CONFIRMED) -> Res:
+        """The result of this request. Cancelling takes it out of the queue. An ``Urgency`` that rises meanwhile counts
+        from the next batch on.
 
         Raises CapacityError when the queue is full, EngineError when the batcher is closed, and whatever ``run``
         raised for the batch.
         """
         loop = asyncio.get_running_loop()
-        queue = (priority if self._by_priority else Priority.CONFIRMED, self._group(request))
+        urgency = priority if self._by_priority else Priority.CONFIRMED
+        group = self._group(request)
         with self._changed:
             if self._closed:
                 raise self._gone()
-            if self._waiting >= self._capacity:
-                raise CapacityError(f"{self._name}: {self._waiting} requests are waiting already")
+            if len(self._waiting) >= self._capacity:
+                raise CapacityError(f"{self._name}: {len(self._waiting)} requests are waiting already")
             self._submitted += 1
-            entry: _Entry[Req, Res] = _Entry(request, self._submitted, queue, loop, loop.create_future())
-            self._queues.setdefault(queue, {})[entry.number] = entry
-            self._waiting += 1
+            entry: _Entry[Req, Res] = _Entry(request, self._submitted, urgency, group, loop, loop.create_future())
+            self._waiting[entry.number] = entry
             self._changed.notify()
         try:
             return await entry.future
         finally:
             if entry.future.cancelled():
                 with self._changed:
-                    self._remove(entry)
+                    self._waiting.pop(entry.number, None)
 
     def close(self) -> None:
         """End the thread after the batch that is running; what is queued fails. Blocks until then."""
         with self._changed:
             self._closed = True
-            left = [entry for queue in self._queues.values() for entry in queue.values()]
-            self._queues.clear()
-            self._waiting = 0
+            left = list(self._waiting.values())
+            self._waiting.clear()
             self._changed.notify()
         _complete([(entry, self._gone()) for entry in left])
         self._thread.join()
@@ -99,24 +105,19 @@ class Batcher(Generic[Req, Res]):
     def _gone(self) -> EngineError:
         return EngineError(self._name, f"{self._name} is closed")
 
-    def _remove(self, entry: _Entry[Req, Res]) -> None:
-        queue = self._queues.get(entry.queue)
-        if queue is not None and queue.pop(entry.number, None) is not None:
-            self._waiting -= 1
-            if not queue:
-                del self._queues[entry.queue]
-
     def _next_batch(self) -> list[_Entry[Req, Res]]:
         """The requests to run now; empty when closed. Waits for some."""
         with self._changed:
-            while not self._queues:
+            while not self._waiting:
                 if self._closed:
                     return []
                 self._changed.wait()
-            first = min(self._queues, key=lambda queue: (queue[0], next(iter(self._queues[queue]))))
-            batch = list(self._queues[first].values())[: self._max_batch]
+            waiting = [(entry.priority, entry) for entry in self._waiting.values()]
+            most_urgent, first = min(waiting, key=lambda pair: (pair[0], pair[1].number))
+            alike = (entry for priority, entry in waiting if priority == most_urgent and entry.group == first.group)
+            batch = list(islice(alike, self._max_batch))
             for entry in batch:
-                self._remove(entry)
+                del self._waiting[entry.number]
             return batch
 
     def _work(self) -> None:

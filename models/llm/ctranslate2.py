@@ -28,8 +28,10 @@ from models.base import (
     TextDelta,
     ToolCallDelta,
     ToolSpec,
+    Urgency,
     Usage,
     WeightsError,
+    priority_of,
 )
 from models.llm.detokenize import Detokenizer
 from models.llm.folder import ModelFolder
@@ -165,7 +167,9 @@ class CTranslate2Chat:
         self._pool.shutdown(wait=False)
         self._weights.generator.unload_model()
 
-    async def _submit(self, priority: Priority, run: Generation, work: Callable[[], _T]) -> asyncio.Future[_T]:
+    async def _submit(
+        self, priority: Priority | Urgency, run: Generation, work: Callable[[], _T]
+    ) -> asyncio.Future[_T]:
         """Wait for a slot and start the work; the slot is free again when the work has really ended, which after a
         cancellation is a little later than the caller."""
         await self._slots.acquire(priority if self._options.by_priority else Priority.CONFIRMED)
@@ -218,7 +222,7 @@ class CTranslate2Chat:
             if not ids or ids in known or len(ids) > min(self._options.prefix_tokens, self.context - 1):
                 return
             if weights.kept + len(ids) > self._options.prefix_tokens:
-                if request.priority is Priority.BACKGROUND:
+                if priority_of(request.priority) is Priority.BACKGROUND:
                     return
                 # The library never frees the state of a prompt while the model is loaded.
                 self._weights = weights = self._open()

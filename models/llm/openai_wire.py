@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 from pydantic import BaseModel, ValidationError
 
-from models.base import ChatMessage, ChatRequest, ToolSpec
+from models.base import ChatMessage, ChatRequest, ToolSpec, priority_of
 from models.llm.hermes import MARKS
 
 _OUTSIDE = ("user", "tool")
@@ -67,7 +67,7 @@ class Dialect:
         if request.max_tokens is not None:
             body["max_tokens"] = request.max_tokens
         if self.vllm:
-            body["priority"] = int(request.priority)
+            body["priority"] = int(priority_of(request.priority))
             if request.cache_key:
                 # Hashed, as the server limits its length and letters, and need not know its tenants.
                 body["cache_salt"] = hashlib.sha256(request.cache_key.encode()).hexdigest()

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import heapq
 import itertools
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from models.base import CapacityError, Priority
+from models.base import CapacityError, Priority, Urgency, priority_of
 
 
-@dataclass(order=True)
+@dataclass(eq=False)
 class _Waiting:
-    priority: Priority
+    urgency: Priority | Urgency
     arrival: int
-    turn: asyncio.Future[None] = field(compare=False)
+    turn: asyncio.Future[None]
+
+    @property
+    def rank(self) -> tuple[Priority, int]:
+        """What goes first is smaller."""
+        return priority_of(self.urgency), self.arrival
 
 
 class Slots:
@@ -30,20 +34,22 @@ class Slots:
         self._queue: list[_Waiting] = []
         self._arrivals = itertools.count()
 
-    async def acquire(self, priority: Priority) -> None:
-        """Wait for a slot. Raises CapacityError, at once or while waiting, when there is no room to wait."""
+    async def acquire(self, priority: Priority | Urgency) -> None:
+        """Wait for a slot; an ``Urgency`` may rise meanwhile.
+
+        Raises CapacityError, at once or while waiting, when there is no room to wait."""
         if self._free and not self._queue:
             self._free -= 1
             return
         if len(self._queue) >= self._bound:
-            self._make_room(priority)
+            self._make_room(priority_of(priority))
         waiting = _Waiting(priority, next(self._arrivals), asyncio.get_running_loop().create_future())
-        heapq.heappush(self._queue, waiting)
+        self._queue.append(waiting)
         try:
             await waiting.turn
         except asyncio.CancelledError:
             if waiting in self._queue:
-                self._remove(waiting)
+                self._queue.remove(waiting)
             elif not waiting.turn.cancelled() and waiting.turn.exception() is None:
                 self.release()  # cancelled just as its turn had come
             raise
@@ -51,9 +57,10 @@ class Slots:
     def release(self) -> None:
         """Give a slot back, to whoever is next."""
         while self._queue:
-            turn = heapq.heappop(self._queue).turn
-            if not turn.done():  # it is done when its task is just being cancelled
-                turn.set_result(None)
+            first = min(self._queue, key=lambda waiting: waiting.rank)
+            self._queue.remove(first)
+            if not first.turn.done():  # it is done when its task is just being cancelled
+                first.turn.set_result(None)
                 return
         self._free += 1
 
@@ -62,14 +69,10 @@ class Slots:
         the last one of a lower class than ``priority``. Raises CapacityError when there is neither."""
         gone = next((waiting for waiting in self._queue if waiting.turn.done()), None)
         if gone is not None:
-            self._remove(gone)
+            self._queue.remove(gone)
             return
-        last = max(self._queue, default=None)
-        if last is None or last.priority <= priority:
+        last = max(self._queue, key=lambda waiting: waiting.rank, default=None)
+        if last is None or priority_of(last.urgency) <= priority:
             raise CapacityError("too many requests are waiting for the chat model")
-        self._remove(last)
+        self._queue.remove(last)
         last.turn.set_exception(CapacityError("a more urgent request took the last place in the chat model's queue"))
-
-    def _remove(self, waiting: _Waiting) -> None:
-        self._queue.remove(waiting)
-        heapq.heapify(self._queue)

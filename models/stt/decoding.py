@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from faster_whisper.tokenizer import Tokenizer  # type: ignore[import-untyped]
 
-from models.base import Priority
+from models.base import Priority, Urgency
 from models.batching import Batcher
 from models.stt.features import SAMPLE_RATE, Floats
 from models.stt.pieces import VAD_FRAME, Hearing, Piece
@@ -112,7 +112,7 @@ async def say(
     language: Language,
     prompt: Tokens,
     prefix: Tokens,
-    priority: Priority,
+    priority: Priority | Urgency,
     logprobs: bool = False,
 ) -> Said:
     """Decode a piece, unless it holds no speech. Its text starts with the prefix, and is no more than that when the

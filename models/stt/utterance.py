@@ -7,7 +7,7 @@ from collections.abc import Coroutine, Iterator
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from models.base import EngineError, Pcm16, Priority, TokenLogprob, Transcript
+from models.base import EngineError, Pcm16, Priority, TokenLogprob, Transcript, Urgency
 from models.stt.decoding import Language, ListenRequest, Said, Workers, say
 from models.stt.features import SAMPLE_RATE
 from models.stt.pieces import VAD_FRAME, Piece
@@ -82,7 +82,7 @@ class WhisperUtterance:
         self._given = self._join(said[:-1], self._settle(said[-1]))
         return self._transcript(said, text, self._given, position)
 
-    async def final(self, priority: Priority = Priority.CONFIRMED) -> Transcript:
+    async def final(self, priority: Priority | Urgency = Priority.CONFIRMED) -> Transcript:
         """Decode everything pushed so far as if the turn ended here. Raises as partial() does."""
         said, position, _ = await self._hear(priority)
         text = self._join(said)
@@ -98,7 +98,7 @@ class WhisperUtterance:
 
     # ------------------------------------------------------------------------------ decoding
 
-    async def _hear(self, priority: Priority) -> tuple[list[Said], int, bool]:
+    async def _hear(self, priority: Priority | Urgency) -> tuple[list[Said], int, bool]:
         """Every piece of the turn, up to which sample, and whether no later call has been made meanwhile."""
         self._calls += 1
         call, position = self._calls, self._pushed
@@ -114,12 +114,12 @@ class WhisperUtterance:
             self._remember(said)
         return said, position, current
 
-    async def _listen(self, position: int, priority: Priority) -> list[Piece]:
+    async def _listen(self, position: int, priority: Priority | Urgency) -> list[Piece]:
         self._listened = max(self._listened, position)
         request = ListenRequest(self._hearing, position, self._settled_to, len(self._complete))
         return await self._unless_closed(self._workers.listen.submit(request, priority))
 
-    async def _decode(self, pieces: list[Piece], settled: Tokens, priority: Priority) -> list[Said]:
+    async def _decode(self, pieces: list[Piece], settled: Tokens, priority: Priority | Urgency) -> list[Said]:
         """settled: tokens that the first of the pieces starts with."""
         prefixes = [settled] + [()] * len(pieces)
         said: list[Said] = []
@@ -137,7 +137,7 @@ class WhisperUtterance:
 
         return [*said, *await asyncio.gather(*(in_turn(piece, prefix) for piece, prefix in rest))]
 
-    async def _say(self, piece: Piece, language: str | None, prefix: Tokens, priority: Priority) -> Said:
+    async def _say(self, piece: Piece, language: str | None, prefix: Tokens, priority: Priority | Urgency) -> Said:
         last = self._last
         if last is not None and last.number == piece.number and last.tokens[: len(prefix)] == prefix:
             heard_all = last.end == piece.end or last.end >= piece.heard_to + _TAIL

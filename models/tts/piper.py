@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator
 from contextlib import suppress
 from pathlib import Path
 
-from models.base import EngineError, Priority, SpeechChunk, Voice
+from models.base import EngineError, Priority, SpeechChunk, Urgency, Voice
 from models.tts.voice_files import find_voices
 from models.tts.worker_pool import Delivery, WorkerPool
 
@@ -82,7 +82,7 @@ class Piper:
         return next(named, (fitting or self.voices)[0])
 
     async def synthesize(
-        self, text: str, voice: Voice, *, speed: float = 1.0, priority: Priority = Priority.CONFIRMED
+        self, text: str, voice: Voice, *, speed: float = 1.0, priority: Priority | Urgency = Priority.CONFIRMED
     ) -> AsyncGenerator[SpeechChunk, None]:
         """See ``Synthesizer.synthesize``. speed is kept within 0.25 and 4.
 

@@ -7,7 +7,6 @@ least of, so that a long answer never keeps a new one waiting for more than a se
 
 from __future__ import annotations
 
-import heapq
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from models.base import CapacityError, EngineError, Priority, SpeechChunk, SpokenWord, Voice
+from models.base import CapacityError, EngineError, Priority, SpeechChunk, SpokenWord, Urgency, Voice, priority_of
 from models.tts.frames import Frame
 from models.tts.worker_process import WorkerProcess
 
@@ -38,7 +37,7 @@ class Job:
     text: str
     voice: Voice
     speed: float
-    priority: Priority
+    priority: Priority | Urgency
     deliver: Callable[[Delivery], None]
     step: int = 0
     start: int = 0
@@ -48,8 +47,10 @@ class Job:
     over: bool = False
     process: WorkerProcess | None = None
 
-    def __lt__(self, other: Job) -> bool:
-        return (self.priority, self.step, self.id) < (other.priority, other.step, other.id)
+    @property
+    def rank(self) -> tuple[Priority, int, int]:
+        """What goes first is smaller."""
+        return priority_of(self.priority), self.step, self.id
 
 
 class WorkerPool:
@@ -101,7 +102,7 @@ class WorkerPool:
             raise failure
 
     def submit(
-        self, text: str, voice: Voice, speed: float, priority: Priority, deliver: Callable[[Delivery], None]
+        self, text: str, voice: Voice, speed: float, priority: Priority | Urgency, deliver: Callable[[Delivery], None]
     ) -> Job:
         """Have a text spoken. Raises CapacityError when too many wait, EngineError when no worker can be started."""
         with self._changed:
@@ -152,7 +153,7 @@ class WorkerPool:
     # ------------------------------------------------------------------ inside, with _changed held
 
     def _wait_in_line(self, job: Job) -> None:
-        heapq.heappush(self._waiting, job)
+        self._waiting.append(job)
         self._changed.notify()
 
     def _finish(self, job: Job, *outcome: Delivery) -> None:
@@ -160,7 +161,6 @@ class WorkerPool:
         self._jobs.discard(job)
         if job in self._waiting:
             self._waiting.remove(job)
-            heapq.heapify(self._waiting)
         for each in outcome:
             job.deliver(each)
 
@@ -222,7 +222,8 @@ class WorkerPool:
             self._changed.wait_for(lambda: self._closed or not process.alive or self._waiting)
             if self._closed or not process.alive:
                 return None
-            job = heapq.heappop(self._waiting)
+            job = min(self._waiting, key=lambda job: job.rank)
+            self._waiting.remove(job)
             job.process = process
             return job
 

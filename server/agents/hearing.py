@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from models.base import Pcm16, Priority, Transcriber, Transcript, Utterance
+from models.base import Pcm16, Priority, Transcriber, Transcript, Urgency, Utterance
 
 
 @dataclass(slots=True)
@@ -62,7 +62,7 @@ class _NotingUtterance:
         """See Utterance."""
         return await self._utterance.partial()
 
-    async def final(self, priority: Priority = Priority.CONFIRMED) -> Transcript:
+    async def final(self, priority: Priority | Urgency = Priority.CONFIRMED) -> Transcript:
         """See Utterance."""
         transcript = await self._utterance.final(priority)
         self._heard.note(transcript)

@@ -32,6 +32,7 @@ from models.base import (
     ToolCall,
     ToolCallDelta,
     ToolSpec,
+    Urgency,
     Usage,
     Voice,
     VoiceError,
@@ -90,9 +91,12 @@ class Work:
     worded: bool = False
     thought: asyncio.Event = field(default_factory=asyncio.Event)
 
-    @property
-    def priority(self) -> Priority:
-        return Priority.CONFIRMED if self.adopted.is_set() else Priority.PREPARED
+    urgency: Urgency = field(default_factory=lambda: Urgency(Priority.PREPARED))
+
+    def adopt(self) -> None:
+        """The response is wanted: speak all of it, and wait for the engines no longer than any other answer."""
+        self.urgency.priority = Priority.CONFIRMED
+        self.adopted.set()
 
 
 class Cascade:
@@ -269,7 +273,7 @@ class Cascade:
     async def _speak_segment(self, work: Work, mouth: _Mouth, segment: Segment) -> None:
         generation = work.generation
         mouth.start(segment)
-        stream = self._tts.synthesize(segment.text, mouth.voice, speed=generation.speed, priority=work.priority)
+        stream = self._tts.synthesize(segment.text, mouth.voice, speed=generation.speed, priority=work.urgency)
         try:
             async with aclosing(stream) as chunks:
                 async for chunk in chunks:
@@ -355,7 +359,7 @@ def _request(work: Work) -> ChatRequest:
         tool_choice=generation.tool_choice,
         max_tokens=generation.max_output_tokens,
         temperature=generation.temperature,
-        priority=work.priority,
+        priority=work.urgency,
         agent=generation.agent,
         earlier_turns=generation.earlier_turns,
     )

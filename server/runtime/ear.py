@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 
 import numpy as np
 
 from models import audio
-from models.base import Pcm16, Utterance, VadStream, VoiceActivityDetector
+from models.base import Pcm16, Utterance, VadStream, VoiceActivityDetector, VoiceError
 from server.core.events import INPUT_RATE, AudioFormat, SpeechProbability
 from server.runtime.formats import decode
+
+_log = logging.getLogger(__name__)
 
 _NARROW = 8_000
 _FRAME = INPUT_RATE * 32 // 1000
@@ -31,6 +34,8 @@ is noticed three frames later and loses nothing, as the turn's padding reaches b
 _ARRIVALS = 512
 _SHORTEST_S = 0.01
 """Shorter pieces are gathered up to this: a client that sends single samples must not cost an array for each."""
+_MOST_FAILURES = 10
+"""A detector that fails so often in a row is broken, and a session that hears nothing is better ended."""
 _BACKLOG_S = 10
 """Audio that the detector has not looked at yet. A client that is further ahead waits."""
 
@@ -52,6 +57,7 @@ class Ear:
         self._room = asyncio.Event()
         self._room.set()
         self._judged = 0
+        self._failures = 0
         self._frame_rest: Pcm16 = np.zeros(0, np.int16)
         self._loudest = 0.0
         self._loud_until = 0
@@ -114,12 +120,17 @@ class Ear:
         self._format = audio_format
         rate = audio_format.rate
         self._resampler = audio.Resampler(rate, INPUT_RATE)
-        # Telephone audio has nothing above 4 kHz: the detector hears it at its own rate, for half the work.
-        self._stream = self._vad.open(rate if rate == _NARROW else INPUT_RATE)
+        self._stream = self._vad.open(self._detector_rate)
         self._unjudged.clear()
         self._waits(-self._backlog)
         self._judged = self._converted
         self._frame_rest = np.zeros(0, np.int16)
+
+    @property
+    def _detector_rate(self) -> int:
+        """Telephone audio has nothing above 4 kHz: the detector hears it at its own rate, for half the work."""
+        narrow = self._format is not None and self._format.rate == _NARROW
+        return _NARROW if narrow else INPUT_RATE
 
     def _waits(self, samples: int) -> None:
         """So many more, or fewer, wait for the detector."""
@@ -137,11 +148,14 @@ class Ear:
         return (heard, pcm) if audio_format.rate == _NARROW else (pcm, pcm)
 
     async def judge(self, wanted: bool) -> list[SpeechProbability]:
-        """Wait for audio; return the facts about each frame that is complete now, none if no detection is wanted."""
+        """Wait for audio; return the facts about each frame that is complete now, none if no detection is wanted.
+
+        Raises what the detector raised when it has failed for the tenth time in a row.
+        """
         await self._arrived.wait()
         assert self._stream is not None
-        stream, rate = self._stream, self._format.rate if self._format else INPUT_RATE
-        stride = _VAD_STRIDE // (2 if rate == _NARROW else 1)
+        stream, rate = self._stream, self._detector_rate
+        stride = _VAD_STRIDE * rate // INPUT_RATE
         samples = 0
         taken: list[Pcm16] = []
         while self._unjudged and samples < stride:
@@ -158,16 +172,33 @@ class Ear:
         if not taken:
             return []
         pcm = np.concatenate(taken)
-        probabilities = await stream.push(pcm)
+        try:
+            probabilities = await stream.push(pcm)
+        except VoiceError:
+            self._failures += 1
+            if self._failures >= _MOST_FAILURES:
+                raise
+            _log.warning("voice activity was not detected in a piece of audio", exc_info=True)
+            self._pass_over(stream, len(pcm), rate)
+            return []
+        self._failures = 0
         if stream is not self._stream:  # the format has changed meanwhile, and with it where counting goes on
             return []
         waiting = np.concatenate([self._frame_rest, pcm])
-        frame = _FRAME * rate // INPUT_RATE if rate == _NARROW else _FRAME
+        frame = _FRAME * rate // INPUT_RATE
         self._frame_rest = waiting[len(probabilities) * frame :]
         return [
             self._fact(probability, waiting[number * frame : (number + 1) * frame])
             for number, probability in enumerate(probabilities)
         ]
+
+    def _pass_over(self, stream: VadStream, samples: int, rate: int) -> None:
+        """The detector has failed over these samples: go on behind them, where the clock is by then."""
+        if stream is not self._stream:
+            return
+        stream.reset()
+        self._judged += (len(self._frame_rest) + samples) * INPUT_RATE // rate
+        self._frame_rest = np.zeros(0, np.int16)
 
     def _fact(self, probability: float, frame: Pcm16) -> SpeechProbability:
         blocks = frame.reshape(_BLOCKS, -1).astype(np.float32)
@@ -197,9 +228,9 @@ class Ear:
         self._listening = item_id
         utterance.push(heard)
 
-    async def grown(self, samples: int) -> bool:
-        """Wait until the open utterance has got this many more samples; False if it was closed first."""
-        if self._listening is None:
+    async def grown(self, item_id: str, samples: int) -> bool:
+        """Wait until this turn has got so many more samples; False if it takes no more, perhaps since long ago."""
+        if self._listening != item_id:
             return False
         future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._growth = self.position + samples, future

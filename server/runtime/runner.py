@@ -11,26 +11,19 @@ from typing import Any, Protocol
 import numpy as np
 
 from models import audio
-from models.base import (
-    ChatModel,
-    Priority,
-    Synthesizer,
-    Transcriber,
-    Utterance,
-    VoiceActivityDetector,
-)
+from models.base import ChatModel, Synthesizer, Transcriber, VoiceActivityDetector
 from server.core import events as e
 from server.core.doubts import Sound
 from server.core.session import Session
 from server.runtime.cascade import Cascade, Work
 from server.runtime.ear import Ear
-from server.runtime.formats import decode, encode
+from server.runtime.formats import encode
 from server.runtime.recordings import Recordings
 from server.runtime.stages import StageObserver, Stopwatch, Timings
 from server.runtime.timers import Timers
 from server.runtime.tool_runner import ToolRunner
 from server.runtime.tools import Toolbox
-from server.runtime.transcripts import final_words, words_so_far
+from server.runtime.utterances import Utterances
 from server.runtime.warming import Warming
 
 _log = logging.getLogger(__name__)
@@ -38,15 +31,6 @@ _log = logging.getLogger(__name__)
 _INBOX = 256
 _BUFFER_S = 900
 """Audio that a client may send before it commits by hand."""
-_HEARINGS = 2
-"""Items with audio that are heard at once; the client waits with the next."""
-_PARTIAL_EVERY_S = 0.6
-_HIDDEN_PARTIAL_EVERY_S = 4.0
-"""Nobody sees the words: decode now and then all the same, so that a long turn has little left to do at its end."""
-
-_PROBE_EVERY_S = 0.1
-"""Somebody speaks over an answer: whether to stop it depends on the words."""
-
 Tap = Callable[[str, e.Input | None, Sequence[e.Output]], None]
 """Sees a session's id, what happened (None: it was opened) and what it did about it."""
 
@@ -94,7 +78,6 @@ class Runner:
         toolbox: Toolbox | None = None,
     ) -> None:
         self._session = session
-        self._engines = engines
         self._peer = peer
         self._taps = taps
         self._clock = clock
@@ -103,11 +86,19 @@ class Runner:
         self._stopwatch = Stopwatch(self._clock, observer)
         self._cascade = Cascade(engines.llm, engines.tts, self._inbox.put, self._stopwatch.reached)
         self._work: dict[str, tuple[Work, asyncio.Task[None]]] = {}
-        self._decodes: dict[str, set[asyncio.Task[None]]] = {}
         self._recordings = Recordings()
-        self._hearings: set[asyncio.Task[None]] = set()
         self._timings: dict[str, Timings] = {}
         self._group = asyncio.TaskGroup()
+        self._utterances = Utterances(
+            session,
+            engines,
+            self._ear,
+            self._recordings,
+            self._inbox.put,
+            self._spawn,
+            self._stopwatch.transcribed,
+            clock,
+        )
         self._warming = Warming(engines.llm, self._spawn)
         self._timers = Timers(self._inbox.put)
         self._tools = ToolRunner(session.id, toolbox or Toolbox(), self._inbox.put, clock)
@@ -151,8 +142,7 @@ class Runner:
         """A client command. Returns once it is carried out, and the client has been told: what follows it finds it in
         force, and who does not listen does not get ahead."""
         if isinstance(fact, e.CreateItem) and fact.audio is not None:
-            while len(self._hearings) >= _HEARINGS:
-                await asyncio.wait(self._hearings, return_when=asyncio.FIRST_COMPLETED)
+            await self._utterances.room()
         done = asyncio.Event()
         await self._inbox.put(fact)
         await self._inbox.put(done)
@@ -204,15 +194,15 @@ class Runner:
         for output in outputs:
             match output:
                 case e.OpenUtterance():
-                    self._open_utterance(output)
+                    self._utterances.open(output)
                 case e.Transcribe():
-                    self._spawn_decode(output.item_id, self._transcribe(output))
+                    self._utterances.transcribe(output)
                 case e.CloseUtterance():
-                    self._close_utterance(output)
+                    self._utterances.close(output)
                 case e.DropUtterance():
-                    self._drop_utterance(output.item_id)
+                    self._utterances.drop(output.item_id)
                 case e.HearAudio():
-                    self._start_hearing(output)
+                    self._utterances.hear(output)
                 case e.StartIdleTimer():
                     self._timers.start("idle", output.after_ms, e.IdleTimeout())
                 case e.StartTimer():
@@ -272,96 +262,8 @@ class Runner:
             wanted = self._session.config.turn_detection is not None
             for fact in await self._ear.judge(wanted):
                 await self._inbox.put(fact)
-            if wanted and not self._decodes:
+            if wanted and self._utterances.idle:
                 self._ear.forget_idle()
-
-    def _new_utterance(self) -> Utterance:
-        wish = self._session.config.transcription
-        known = self._engines.stt.languages
-        language = wish.language if wish and wish.language in known else None
-        expected = self._session.language if self._session.language in known else None
-        return self._engines.stt.open(
-            language=language,
-            prompt=wish.prompt if wish else None,
-            keywords=wish.keywords if wish else (),
-            expected=expected,
-            floor=self._session.config.language_floor,
-            logprobs=self._session.wants_logprobs,
-        )
-
-    def _open_utterance(self, effect: e.OpenUtterance) -> None:
-        utterance = self._new_utterance()
-        self._ear.open(effect.item_id, utterance, effect.start)
-        self._decodes[effect.item_id] = set()
-        if self._session.config.turn_detection is not None:
-            self._spawn_decode(effect.item_id, self._decode_partials(effect.item_id))
-
-    def _spawn_decode(self, item_id: str, decode: Coroutine[Any, Any, None]) -> None:
-        tasks = self._decodes[item_id]
-        task = self._spawn(decode)
-        tasks.add(task)
-        task.add_done_callback(tasks.discard)
-
-    async def _decode_partials(self, item_id: str) -> None:
-        """Decode the growing turn, for as long as it grows. The engine serves these when it has nothing better to do,
-        so they thin out by themselves on a busy machine."""
-        utterance = self._ear.utterance(item_id)
-        assert utterance is not None
-        while await self._ear.grown(int(self._partial_every_s * e.INPUT_RATE)):
-            if self._session.settling:
-                continue
-            if (words := await words_so_far(utterance, item_id)) is not None:
-                await self._inbox.put(words)
-
-    @property
-    def _partial_every_s(self) -> float:
-        if self._session.probing:
-            return _PROBE_EVERY_S
-        return _PARTIAL_EVERY_S if self._session.config.transcription else _HIDDEN_PARTIAL_EVERY_S
-
-    async def _transcribe(self, effect: e.Transcribe) -> None:
-        utterance = self._ear.utterance(effect.item_id)
-        assert utterance is not None
-        silent_since = self._ear.arrived_at(effect.speech_end) or self._clock()
-        priority = Priority.CONFIRMED if effect.confirmed else Priority.PREPARED
-        fact = await final_words(utterance, effect.item_id, effect.revision, priority)
-        self._stopwatch.transcribed(silent_since)
-        await self._inbox.put(fact)
-
-    def _start_hearing(self, effect: e.HearAudio) -> None:
-        task = self._spawn(self._hear(effect))
-        self._hearings.add(task)
-        task.add_done_callback(self._hearings.discard)
-
-    async def _hear(self, effect: e.HearAudio) -> None:
-        """Audio that came with an item: no turn, no partial words, the same engine."""
-        wire = self._session.config.input_format
-        pcm = await asyncio.to_thread(lambda: audio.resample(decode(effect.audio, wire), wire.rate, e.INPUT_RATE))
-        self._recordings.add(effect.item_id, pcm.tobytes(), pcm.itemsize)
-        utterance = self._new_utterance()
-        utterance.push(pcm)
-        try:
-            await self._inbox.put(await final_words(utterance, effect.item_id, 0, Priority.CONFIRMED))
-        finally:
-            utterance.close()
-
-    def _close_utterance(self, effect: e.CloseUtterance) -> None:
-        self._ear.stop(effect.item_id)
-        pcm = self._ear.slice(effect.start, effect.end)
-        self._recordings.add(effect.item_id, pcm.tobytes(), pcm.itemsize)
-        self._ear.drop_before(effect.end)
-        self._spawn(self._retire(effect.item_id))
-
-    async def _retire(self, item_id: str) -> None:
-        """Let the committed turn's last decode finish, then let go of its utterance."""
-        decodes = self._decodes.pop(item_id)
-        await asyncio.gather(*decodes)
-        self._ear.drop(item_id)
-
-    def _drop_utterance(self, item_id: str) -> None:
-        for task in self._decodes.pop(item_id):
-            task.cancel()
-        self._ear.drop(item_id)
 
     def _drop_audio(self, effect: e.DropAudio) -> None:
         if effect.end is None:
@@ -376,7 +278,7 @@ class Runner:
             self._warming.stop()
         work = Work(generation)
         if not prepared:
-            work.adopted.set()
+            work.adopt()
         self._stopwatch.begin(generation.response_id, prepared=prepared)
         task = self._spawn(self._cascade.run(work))
         self._work[generation.response_id] = work, task
@@ -391,7 +293,7 @@ class Runner:
         self._stopwatch.adopted()
         # A short answer, or a call without words, may be complete before the hold is over.
         if response_id in self._work:
-            self._work[response_id][0].adopted.set()
+            self._work[response_id][0].adopt()
 
     def _stop_work(self, response_id: str) -> None:
         self._stopwatch.drop(response_id)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 
-from models.base import Priority, Utterance, VoiceError
+from models.base import Priority, Urgency, Utterance, VoiceError
 from server.core import events as e
 
 _log = logging.getLogger(__name__)
@@ -23,7 +23,7 @@ async def words_so_far(utterance: Utterance, item_id: str) -> e.TranscriptPartia
 
 
 async def final_words(
-    utterance: Utterance, item_id: str, revision: int, priority: Priority
+    utterance: Utterance, item_id: str, revision: int, priority: Priority | Urgency
 ) -> e.TranscriptFinal | e.TranscriptFailed:
     """All that the turn says."""
     try:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.base import CapacityError, EngineError, Priority
+from models.base import CapacityError, EngineError, Priority, Urgency
 from models.batching import Batcher
 
 CLASSES = list(Priority)
@@ -106,6 +106,19 @@ async def test_without_priorities_requests_go_in_order_of_arrival() -> None:
         device.free.set()
         await asyncio.gather(*tasks)
     assert device.batches[1:] == [["a/0"], ["a/1"], ["a/2"], ["a/3"]]
+
+
+async def test_work_that_becomes_urgent_while_it_waits_goes_before_what_came_earlier() -> None:
+    device, urgency = Device(), Urgency(Priority.PREPARED)
+    with batching(device, max_batch=2) as batcher:
+        tasks = [await occupy(device, batcher)]
+        tasks += [asyncio.create_task(batcher.submit(f"a/{n}", Priority.PREPARED)) for n in range(2)]
+        tasks.append(asyncio.create_task(batcher.submit("a/confirmed", urgency)))
+        await settle_in()
+        urgency.priority = Priority.CONFIRMED
+        device.free.set()
+        await asyncio.gather(*tasks)
+    assert device.batches[1:] == [["a/confirmed"], ["a/0", "a/1"]]
 
 
 async def test_a_batch_that_fails_takes_no_other_batch_with_it() -> None:

@@ -6,11 +6,11 @@ import asyncio
 
 import pytest
 
-from models.base import CapacityError, Priority
+from models.base import CapacityError, Priority, Urgency
 from models.llm.slots import Slots
 
 
-async def queue(slots: Slots, order: list[str], name: str, priority: Priority) -> asyncio.Task[None]:
+async def queue(slots: Slots, order: list[str], name: str, priority: Priority | Urgency) -> asyncio.Task[None]:
     async def wait() -> None:
         await slots.acquire(priority)
         order.append(name)
@@ -35,6 +35,21 @@ async def test_urgent_requests_go_first_and_equals_in_order_of_arrival():
         await asyncio.sleep(0)
     await asyncio.gather(*tasks)
     assert order == ["turn", "prepared 1", "prepared 2", "summary"]
+
+
+async def test_a_request_that_becomes_urgent_while_it_waits_overtakes():
+    slots, order, urgency = Slots(1, 8), list[str](), Urgency(Priority.PREPARED)
+    await slots.acquire(Priority.CONFIRMED)
+    tasks = [
+        await queue(slots, order, "prepared", Priority.PREPARED),
+        await queue(slots, order, "adopted", urgency),
+    ]
+    urgency.priority = Priority.CONFIRMED
+    for _ in tasks:
+        slots.release()
+        await asyncio.sleep(0)
+    await asyncio.gather(*tasks)
+    assert order == ["adopted", "prepared"]
 
 
 async def test_as_many_run_at_once_as_there_are_slots():

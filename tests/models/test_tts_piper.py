@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 import models
-from models.base import CapacityError, EngineError, Pcm16, Priority, WeightsError
+from models.base import CapacityError, EngineError, Pcm16, Priority, Urgency, WeightsError
 from models.tts.piper import Piper
 from models.tts.worker_process import WorkerProcess
 
@@ -32,7 +32,7 @@ async def piper() -> AsyncIterator[Piper]:
     await engine.close()
 
 
-async def say(piper: Piper, text: str, priority: Priority = Priority.CONFIRMED) -> Pcm16:
+async def say(piper: Piper, text: str, priority: Priority | Urgency = Priority.CONFIRMED) -> Pcm16:
     voice = piper.voice_for("", "en")
     return np.concatenate([chunk.pcm async for chunk in piper.synthesize(text, voice, priority=priority)])
 
@@ -145,6 +145,26 @@ async def test_confirmed_turns_are_spoken_before_prepared_ones(piper: Piper) -> 
     os.kill(piper.pids[0], signal.SIGCONT)
     await asyncio.gather(running, *later)
     assert order == ["confirmed", "prepared", "background"]
+
+
+async def test_a_prepared_text_that_is_confirmed_while_it_waits_is_spoken_first(piper: Piper) -> None:
+    order: list[str] = []
+    urgency = Urgency(Priority.PREPARED)
+
+    async def note(name: str, text: str, priority: Priority | Urgency) -> None:
+        await say(piper, text, priority)
+        order.append(name)
+
+    running = await stopped_in(piper, "The first one is still under way.")
+    later = [
+        asyncio.create_task(note("prepared", "This may be needed later.", Priority.PREPARED)),
+        asyncio.create_task(note("adopted", "This was needed just now.", urgency)),
+    ]
+    await asyncio.sleep(0)
+    urgency.priority = Priority.CONFIRMED
+    os.kill(piper.pids[0], signal.SIGCONT)
+    await asyncio.gather(running, *later)
+    assert order == ["adopted", "prepared"]
 
 
 async def test_a_long_text_lets_others_in_between_its_sentences(piper: Piper) -> None:

@@ -7,7 +7,16 @@ from dataclasses import replace
 
 import pytest
 
-from models.base import CapacityError, ChatDone, ContextError, EngineError, ToolCallDelta, Usage
+from models.base import (
+    CapacityError,
+    ChatDone,
+    ContextError,
+    EngineError,
+    Priority,
+    ToolCallDelta,
+    Usage,
+    priority_of,
+)
 from server.core import events as e
 from server.runtime.cascade import Cascade, Work
 from tests.runtime.engines import NamedVoices, ScriptedChat, ScriptedVoice
@@ -68,7 +77,7 @@ async def make(chat: ScriptedChat, voice: ScriptedVoice, /, *, adopted: bool = T
     facts = Facts()
     work = Work(replace(GENERATION, **changes))  # type: ignore[arg-type]
     if adopted:
-        work.adopted.set()
+        work.adopt()
     await Cascade(chat, voice, facts.add, lambda response, stage: None).run(work)
     return facts
 
@@ -120,10 +129,21 @@ async def test_a_prepared_response_speaks_its_first_clause_only():
     for _ in range(200):
         await asyncio.sleep(0)
     assert voice.said == ["Yes of course,"]
-    work.adopted.set()
+    work.adopt()
     await run
     assert voice.said == ["Yes of course,", "we are.", "Come in."]
     assert facts.story[-1] == "finished"
+
+
+async def test_a_prepared_request_counts_as_confirmed_once_it_is_adopted():
+    chat, facts, work = ScriptedChat("Yes of course, we are. Come in."), Facts(), Work(GENERATION)
+    run = asyncio.create_task(Cascade(chat, ScriptedVoice(), facts.add, lambda *_: None).run(work))
+    await facts.speaking.wait()
+    urgency = chat.requests[0].priority
+    assert priority_of(urgency) is Priority.PREPARED
+    work.adopt()
+    assert priority_of(urgency) is Priority.CONFIRMED
+    await run
 
 
 async def test_words_that_are_given_are_said_without_the_chat_model():
@@ -201,7 +221,7 @@ async def test_a_failing_voice_ends_the_thinking_too():
 async def test_cancelling_closes_both_engines():
     chat, voice, facts = ScriptedChat("Yes. No."), ScriptedVoice(stuck=True), Facts()
     work = Work(GENERATION)
-    work.adopted.set()
+    work.adopt()
     run = asyncio.create_task(Cascade(chat, voice, facts.add, lambda *_: None).run(work))
     await facts.speaking.wait()
     run.cancel()
@@ -322,7 +342,7 @@ async def test_a_servers_call_numbers_are_made_unique_in_the_session():
     )
     for number in (1, 2):
         work = Work(replace(GENERATION, response_id=f"resp_{number}", tools=(TOOL,)))
-        work.adopted.set()
+        work.adopt()
         await cascade.run(work)
     ids = [fact.call_id for fact in cascade_facts.of(e.ResponseToolCall) if fact.done]
     assert len(set(ids)) == 2

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from models.audio import ulaw_encode
-from models.base import Pcm16, Priority, Transcript
+from models.base import EngineError, Pcm16, Priority, Transcript
 from models.vad.silero import SileroVad
 from server.core.events import AudioFormat, SpeechProbability
 from server.runtime.ear import Ear
@@ -159,13 +159,74 @@ async def test_it_is_known_when_a_sample_came(vad: SileroVad):
 async def test_waiting_for_more_ends_with_the_turn(vad: SileroVad):
     ear = Ear(vad)
     await ear.receive(silence(0.1, 24_000).tobytes(), AudioFormat.PCM, 0.0)
-    assert not await ear.grown(100)
+    assert not await ear.grown("item_1", 100)
     ear.open("item_1", Notebook(), 0)
-    more = asyncio.create_task(ear.grown(1_600))
+    more = asyncio.create_task(ear.grown("item_1", 1_600))
     await asyncio.sleep(0)
     await ear.receive(silence(0.2, 24_000).tobytes(), AudioFormat.PCM, 0.1)
     assert await more
-    over = asyncio.create_task(ear.grown(1_600))
+    over = asyncio.create_task(ear.grown("item_1", 1_600))
     await asyncio.sleep(0)
     ear.stop("item_1")
     assert not await over
+
+
+async def test_who_waits_for_a_turn_that_is_over_takes_nothing_from_the_next(vad: SileroVad):
+    ear = Ear(vad)
+    await ear.receive(silence(0.1, 24_000).tobytes(), AudioFormat.PCM, 0.0)
+    ear.open("item_1", Notebook(), 0)
+    ear.stop("item_1")
+    ear.open("item_2", Notebook(), 0)
+    more = asyncio.create_task(ear.grown("item_2", 1_600))
+    await asyncio.sleep(0)
+    assert not await ear.grown("item_1", 1_600)
+    await ear.receive(silence(0.2, 24_000).tobytes(), AudioFormat.PCM, 0.1)
+    assert await more
+
+
+class Moody:
+    """A detector that fails ``times`` times and then hears speech in everything."""
+
+    name = "moody"
+
+    def __init__(self, times: int) -> None:
+        self.times = times
+
+    def open(self, sample_rate: int) -> Moody:
+        self.frame = 512 * sample_rate // 16_000
+        return self
+
+    async def push(self, pcm: Pcm16) -> list[float]:
+        self.times -= 1
+        if self.times >= 0:
+            raise EngineError(self.name, "not now", retryable=True)
+        return [0.9] * (len(pcm) // self.frame)
+
+    def reset(self) -> None:
+        pass
+
+    async def close(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize("wire", [AudioFormat.PCM, AudioFormat.PCMU])
+async def test_a_detector_that_fails_once_leaves_the_clock_right(wire: AudioFormat):
+    ear = Ear(Moody(times=1))
+    second = bytes(wire.rate * wire.width)
+    await ear.receive(second, wire, 0.0)
+    assert await ear.judge(wanted=True) == []
+    behind = ear.position
+    await ear.receive(second, wire, 1.0)
+    facts = await ear.judge(wanted=True)
+    assert facts[0].position == pytest.approx(behind + 512, abs=64)
+    assert facts[-1].position <= ear.position
+
+
+async def test_a_detector_that_keeps_failing_ends_the_session():
+    ear = Ear(Moody(times=100))
+    for number in range(9):
+        await ear.receive(bytes(9_600), AudioFormat.PCM, number * 0.2)
+        assert await ear.judge(wanted=True) == []
+    await ear.receive(bytes(9_600), AudioFormat.PCM, 2.0)
+    with pytest.raises(EngineError, match="not now"):
+        await ear.judge(wanted=True)
