@@ -9,7 +9,7 @@ from collections import deque
 import numpy as np
 
 from models import audio
-from models.base import Pcm16, Utterance, VadStream, VoiceActivityDetector, VoiceError
+from models.base import EngineError, Pcm16, Utterance, VadStream, VoiceActivityDetector, VoiceError
 from server.core.events import INPUT_RATE, AudioFormat, SpeechProbability
 from server.runtime.formats import decode
 
@@ -150,7 +150,7 @@ class Ear:
     async def judge(self, wanted: bool) -> list[SpeechProbability]:
         """Wait for audio; return the facts about each frame that is complete now, none if no detection is wanted.
 
-        Raises what the detector raised when it has failed for the tenth time in a row.
+        Raises what the detector raised when it says that it cannot go on, or fails for the tenth time in a row.
         """
         await self._arrived.wait()
         assert self._stream is not None
@@ -174,9 +174,10 @@ class Ear:
         pcm = np.concatenate(taken)
         try:
             probabilities = await stream.push(pcm)
-        except VoiceError:
+        except VoiceError as error:
             self._failures += 1
-            if self._failures >= _MOST_FAILURES:
+            lasting = isinstance(error, EngineError) and not error.retryable
+            if lasting or self._failures >= _MOST_FAILURES:
                 raise
             _log.warning("voice activity was not detected in a piece of audio", exc_info=True)
             self._pass_over(stream, len(pcm), rate)
