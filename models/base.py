@@ -74,7 +74,8 @@ class Priority(IntEnum):
 @dataclass(eq=False, slots=True)
 class Urgency:
     """The priority of work that may become more urgent while it waits: what is prepared in a caller's pause is
-    confirmed when the turn ends. Engines read it anew whenever they choose what to serve next."""
+    confirmed when the turn ends. Engines read it anew whenever they choose what to serve next; one behind a network
+    is told it once, with the request."""
 
     priority: Priority
 

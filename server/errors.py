@@ -38,6 +38,7 @@ __all__ = [
     "ToolError",
     "VoiceError",
     "WeightsError",
+    "innermost",
 ]
 
 
@@ -103,3 +104,10 @@ class StoreError(VoiceError):
 
 class AuditError(VoiceError):
     """The audit log cannot be written, or is not as it was written. The message names file and row."""
+
+
+def innermost(error: BaseException) -> BaseException:
+    """The first exception in groups of groups that is no group itself: what there is to say about what ended a task."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

@@ -18,7 +18,7 @@ from mcp_types import INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND, RequestP
 
 from models.base import ToolSpec
 from server.core.tools import ToolPolicy
-from server.errors import PolicyError, ToolError
+from server.errors import PolicyError, ToolError, innermost
 from server.runtime.tools import Partial, Result, ToolCall, ToolContext
 
 _log = logging.getLogger(__name__)
@@ -95,7 +95,7 @@ class _Connection:
                 self._opened.set_result(client)
                 await self._closing.wait()
         except Exception as error:
-            reason = _first(error)
+            reason = innermost(error)
             if isinstance(reason, PolicyError) and not self._opened.done():
                 self._opened.set_exception(ToolError(f"MCP server {self._name}: {reason}"))
             _log.warning("an MCP connection failed", extra={"server": self._name, "error": repr(reason)})
@@ -203,9 +203,3 @@ class McpTool:
 def _listed(tool: mcp_types.Tool) -> Listed:
     hints = tool.annotations
     return Listed(ToolSpec(tool.name, tool.description or "", tool.input_schema), bool(hints and hints.read_only_hint))
-
-
-def _first(error: BaseException) -> BaseException:
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error

@@ -82,6 +82,7 @@ class Work:
 
     generation: e.Generation
     adopted: asyncio.Event = field(default_factory=asyncio.Event)
+    urgency: Urgency = field(default_factory=lambda: Urgency(Priority.PREPARED))
     spoken: asyncio.Queue[_Entry | None] = field(default_factory=asyncio.Queue)
     usage: Usage = field(default_factory=lambda: Usage(0, 0))
     incomplete: str | None = None
@@ -90,8 +91,6 @@ class Work:
     call: list[ToolCallDelta] = field(default_factory=list)
     worded: bool = False
     thought: asyncio.Event = field(default_factory=asyncio.Event)
-
-    urgency: Urgency = field(default_factory=lambda: Urgency(Priority.PREPARED))
 
     def adopt(self) -> None:
         """The response is wanted: speak all of it, and wait for the engines no longer than any other answer."""

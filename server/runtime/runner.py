@@ -91,13 +91,13 @@ class Runner:
         self._group = asyncio.TaskGroup()
         self._utterances = Utterances(
             session,
-            engines,
+            engines.stt,
             self._ear,
             self._recordings,
-            self._inbox.put,
-            self._spawn,
-            self._stopwatch.transcribed,
-            clock,
+            deliver=self._inbox.put,
+            spawn=self._spawn,
+            transcribed=self._stopwatch.transcribed,
+            clock=clock,
         )
         self._warming = Warming(engines.llm, self._spawn)
         self._timers = Timers(self._inbox.put)
@@ -142,7 +142,7 @@ class Runner:
         """A client command. Returns once it is carried out, and the client has been told: what follows it finds it in
         force, and who does not listen does not get ahead."""
         if isinstance(fact, e.CreateItem) and fact.audio is not None:
-            await self._utterances.room()
+            await self._utterances.wait_for_room()
         done = asyncio.Event()
         await self._inbox.put(fact)
         await self._inbox.put(done)
@@ -165,7 +165,8 @@ class Runner:
     # ----------------------------------------------------------------------------------- the consumer
 
     async def run(self) -> None:
-        """Consume the inbox until cancelled. Raises only for bugs; what engines raise becomes facts."""
+        """Consume the inbox until cancelled. Raises, in a group, what ``Ear.judge`` raises, and for bugs; what other
+        engines raise becomes facts."""
         try:
             async with self._group:
                 self._spawn(self._judge())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from models import audio
 from models.base import Priority, Transcriber, Urgency, Utterance
@@ -23,13 +23,6 @@ _HIDDEN_PARTIAL_EVERY_S = 4.0
 """Nobody sees the words: decode now and then all the same, so that a long turn has little left to do at its end."""
 _PROBE_EVERY_S = 0.1
 """Somebody speaks over an answer: whether to stop it depends on the words."""
-
-
-class Ears(Protocol):
-    """The engine that is asked for words."""
-
-    @property
-    def stt(self) -> Transcriber: ...
 
 
 @dataclass(slots=True)
@@ -50,15 +43,16 @@ class Utterances:
     def __init__(
         self,
         session: Session,
-        engines: Ears,
+        stt: Transcriber,
         ear: Ear,
         recordings: Recordings,
+        *,
         deliver: Callable[[e.Input], Awaitable[None]],
         spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]],
         transcribed: Callable[[float], None],
         clock: Callable[[], float],
     ) -> None:
-        self._session, self._engines = session, engines
+        self._session, self._stt = session, stt
         self._ear, self._recordings = ear, recordings
         self._deliver, self._spawn = deliver, spawn
         self._transcribed, self._clock = transcribed, clock
@@ -102,10 +96,10 @@ class Utterances:
 
     def _new(self) -> Utterance:
         wish = self._session.config.transcription
-        known = self._engines.stt.languages
+        known = self._stt.languages
         language = wish.language if wish and wish.language in known else None
         expected = self._session.language if self._session.language in known else None
-        return self._engines.stt.open(
+        return self._stt.open(
             language=language,
             prompt=wish.prompt if wish else None,
             keywords=wish.keywords if wish else (),
@@ -152,7 +146,7 @@ class Utterances:
 
     # ----------------------------------------------------------------------- audio that came with an item
 
-    async def room(self) -> None:
+    async def wait_for_room(self) -> None:
         """Wait until another item with audio of its own may come."""
         while len(self._brought) >= _AT_ONCE:
             await asyncio.wait(self._brought, return_when=asyncio.FIRST_COMPLETED)

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from server.core import events as e
-from server.errors import EngineError, VoiceError
+from server.errors import CapacityError, EngineError, VoiceError, innermost
 from server.runtime.admission import HERE, Place
 from server.runtime.live import SessionPlan
 from server.runtime.runner import Engines
@@ -167,9 +167,9 @@ class Call:
         except* _OverError as over:
             ended = over.exceptions[0]
             outcome = ended.outcome if isinstance(ended, _OverError) else outcome
-        except* EngineError as broken:
+        except* (EngineError, CapacityError) as broken:
             outcome = "failed"
-            _log.error("call ended", extra={"call": self.id, "reason": str(broken.exceptions[0])})
+            _log.error("call ended", extra={"call": self.id, "reason": str(innermost(broken))})
         except* Exception:
             outcome = "failed"
             _log.exception("call ended by a bug", extra={"call": self.id})

@@ -11,7 +11,7 @@ from dataclasses import replace
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 
 from server.core import events as e
-from server.errors import AccessError, CapacityError, ClientError, DrainingError, EngineError
+from server.errors import AccessError, CapacityError, ClientError, DrainingError, EngineError, innermost
 from server.runtime.admission import HERE, Admission, Place
 from server.runtime.live import SessionPlan
 from server.runtime.runner import Engines
@@ -86,8 +86,6 @@ def _wanted(agents: Casting | None, agent: str, model: str) -> str:
 
 
 def _limit_error(error: BaseException) -> e.Error:
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
     if isinstance(error, DrainingError):
         return e.Error(DRAINING, str(error), type="server_error")
     return e.Error("rate_limit_exceeded", str(error), type="rate_limit_error")
@@ -163,17 +161,17 @@ class _Connection:
             pass
         except* DrainingError as ended:
             outcome = "drained"
-            await _refuse(self._websocket, _GOING_AWAY, _limit_error(ended))
+            await _refuse(self._websocket, _GOING_AWAY, _limit_error(innermost(ended)))
         except* CapacityError as used_up:
             outcome = "limited"
-            await _refuse(self._websocket, _TRY_AGAIN_LATER, _limit_error(used_up.exceptions[0]))
+            await _refuse(self._websocket, _TRY_AGAIN_LATER, _limit_error(innermost(used_up)))
         except* TimeoutError:
             outcome = "expired"
             message = f"Your session hit the maximum duration of {_SESSION_S // 60} minutes."
             await _refuse(self._websocket, _GOING_AWAY, e.Error("session_expired", message))
         except* EngineError as broken:
             outcome = "failed"
-            _log.error("session ended", extra={"reason": str(broken.exceptions[0])})
+            _log.error("session ended", extra={"reason": str(innermost(broken))})
             await self._close(_INTERNAL_ERROR)
         except* Exception:
             outcome = "failed"

@@ -16,6 +16,7 @@ from models.base import (
     SpeechChunk,
     SpokenWord,
     TextDelta,
+    Urgency,
     Usage,
     Voice,
 )
@@ -68,7 +69,7 @@ class ScriptedVoice:
         return next((voice for voice in self.voices if voice.language == language), self.voices[0])
 
     async def synthesize(
-        self, text: str, voice: Voice, *, speed: float = 1.0, priority: Priority = Priority.CONFIRMED
+        self, text: str, voice: Voice, *, speed: float = 1.0, priority: Priority | Urgency = Priority.CONFIRMED
     ) -> AsyncGenerator[SpeechChunk, None]:
         self.said.append(text)
         try:
@@ -101,7 +102,7 @@ class NamedVoices(ScriptedVoice):
         return next((voice for voice in fitting if voice.name == wanted), fitting[0])
 
     def synthesize(
-        self, text: str, voice: Voice, *, speed: float = 1.0, priority: Priority = Priority.CONFIRMED
+        self, text: str, voice: Voice, *, speed: float = 1.0, priority: Priority | Urgency = Priority.CONFIRMED
     ) -> AsyncGenerator[SpeechChunk, None]:
         self.speakers.append(voice.name)
         return super().synthesize(text, voice, speed=speed, priority=priority)

@@ -31,10 +31,6 @@ class Slow:
     done: asyncio.Event = field(default_factory=asyncio.Event)
     closed: asyncio.Event = field(default_factory=asyncio.Event)
 
-    @property
-    def stt(self) -> Slow:
-        return self
-
     def open(self, **_: Any) -> Slow:
         return self
 
@@ -63,7 +59,16 @@ async def test_a_decode_begun_in_the_pause_is_confirmed_with_the_turn_and_outliv
         tasks.add(task := asyncio.create_task(work))
         return task
 
-    turns = Utterances(session, slow, ear, recordings, facts.put, spawn, lambda _: None, lambda: 0.0)  # type: ignore[arg-type]
+    turns = Utterances(
+        session,
+        slow,  # type: ignore[arg-type]
+        ear,
+        recordings,
+        deliver=facts.put,
+        spawn=spawn,
+        transcribed=lambda _: None,
+        clock=lambda: 0.0,
+    )
     await ear.receive(np.zeros(12_000, np.int16).tobytes(), e.AudioFormat.PCM, 0.0)
     turns.open(e.OpenUtterance("item_1", 0))
     turns.transcribe(e.Transcribe("item_1", 0, 8_000, 6_000, confirmed=False))

@@ -45,7 +45,8 @@ async def test_an_engine_that_breaks_ends_the_call_and_nothing_else(caplog: pyte
         leg.tell(leg.end.media(b"\xff" * 160, 0))
         await leg.closed.wait()
     assert house.counts.closed == ["failed"]
-    assert [record.message for record in caplog.records if record.levelno >= logging.ERROR] == ["call ended"]
+    (failure,) = [record for record in caplog.records if record.levelno >= logging.ERROR]
+    assert (failure.message, vars(failure)["reason"]) == ("call ended", "they broke")
 
 
 async def test_a_word_that_is_no_json_from_asterisk_costs_a_line_in_the_log_and_not_the_call():
