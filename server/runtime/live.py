@@ -56,7 +56,7 @@ class LiveSession(Protocol):
         ...
 
     def timings(self, response_id: str) -> Timings | None:
-        """The stages of a response that has just ended; given once."""
+        """The stages of the response that ended last: known while the door is told that it is done."""
         ...
 
 

@@ -87,7 +87,7 @@ class Runner:
         self._cascade = Cascade(engines.llm, engines.tts, self._inbox.put, self._stopwatch.reached)
         self._work: dict[str, tuple[Work, asyncio.Task[None]]] = {}
         self._recordings = Recordings()
-        self._timings: dict[str, Timings] = {}
+        self._timings: tuple[str, Timings] | None = None
         self._group = asyncio.TaskGroup()
         self._utterances = Utterances(
             session,
@@ -159,8 +159,8 @@ class Runner:
         return encode(pcm, wire)
 
     def timings(self, response_id: str) -> Timings | None:
-        """The stages of a response that has just ended; given once."""
-        return self._timings.pop(response_id, None)
+        """The stages of the response that ended last; not every door asks for them, so no more are kept."""
+        return self._timings[1] if self._timings is not None and self._timings[0] == response_id else None
 
     # ----------------------------------------------------------------------------------- the consumer
 
@@ -247,8 +247,7 @@ class Runner:
                 self._stopwatch.reached(event.response.id, "response_created")
             case e.ResponseDone():
                 timings = self._stopwatch.end(event.response.id)
-                if timings is not None:
-                    self._timings[event.response.id] = timings
+                self._timings = (event.response.id, timings) if timings is not None else None
                 if not event.response.conversation:
                     # Nobody can ask for these items again.
                     for item in event.response.output:

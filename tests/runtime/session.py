@@ -51,10 +51,10 @@ class Client:
     async def clear_playout(self, item_id: str) -> None:
         pass
 
-    async def until(self, kind: type[e.Event]) -> None:
-        """Wait until it was told an event of this kind."""
+    async def until(self, kind: type[e.Event], number: int = 1) -> None:
+        """Wait until it was told so many events of this kind."""
         async with self._told:
-            await self._told.wait_for(lambda: any(isinstance(event, kind) for event in self.events))
+            await self._told.wait_for(lambda: sum(isinstance(event, kind) for event in self.events) >= number)
 
 
 @asynccontextmanager

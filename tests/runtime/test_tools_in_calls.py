@@ -44,17 +44,12 @@ def spoken(client: Client) -> list[str]:
     return [event.transcript for event in client.events if isinstance(event, e.OutputTranscriptDone)]
 
 
-async def until_done(client: Client, number: int) -> None:
-    async with client._told:
-        await client._told.wait_for(lambda: sum(isinstance(event, e.ResponseDone) for event in client.events) == number)
-
-
 async def test_filler_call_result_and_answer_without_a_word_of_the_client():
     tool = ScriptedTool("hours", Result({"open": "09:00"}), schema=SCHEMA, filler={"": "One moment."})
     chat = Receptionist([HOURS], ["We open at nine."])
     async with call(chat, config(tool), box(tool)) as (runner, client):
         await runner.receive(e.CreateResponse(None))
-        await until_done(client, 2)
+        await client.until(e.ResponseDone, 2)
     assert spoken(client) == ["One moment.", "We open at nine."]
     kinds = [event.item.kind.value for event in client.events if isinstance(event, e.ItemDone)]
     assert kinds == ["message", "function_call", "function_call_output", "message"]
@@ -66,10 +61,10 @@ async def test_partial_results_are_heard_before_the_rest_is_known():
     tool = ScriptedTool("hours", Partial("Two are free."), gate, Result("nine and ten"), schema=SCHEMA)
     async with call(Receptionist([HOURS], ["Which one?"]), config(tool), box(tool)) as (runner, client):
         await runner.receive(e.CreateResponse(None))
-        await until_done(client, 2)
+        await client.until(e.ResponseDone, 2)
         assert spoken(client) == ["Two are free."]
         gate.set()
-        await until_done(client, 3)
+        await client.until(e.ResponseDone, 3)
     assert spoken(client) == ["Two are free.", "Which one?"]
 
 
@@ -80,9 +75,9 @@ async def test_a_slow_tool_gets_a_second_filler():
     )
     async with call(Receptionist([HOURS], ["At nine."]), config(tool), box(tool)) as (runner, client):
         await runner.receive(e.CreateResponse(None))
-        await until_done(client, 2)
+        await client.until(e.ResponseDone, 2)
         gate.set()
-        await until_done(client, 3)
+        await client.until(e.ResponseDone, 3)
     assert spoken(client) == ["Still looking.", "At nine."]
 
 
@@ -91,11 +86,11 @@ async def test_a_tool_that_fails_is_answered_and_the_session_goes_on():
     chat = Receptionist([HOURS], ["I cannot look that up."], ["Yes?"])
     async with call(chat, config(tool), box(tool)) as (runner, client):
         await runner.receive(e.CreateResponse(None))
-        await until_done(client, 2)
+        await client.until(e.ResponseDone, 2)
         assert spoken(client) == ["I cannot look that up."]
         assert chat.requests[-1].messages[-1].text == '{"error":"internal error"}'
         await runner.receive(e.CreateResponse(None))
-        await until_done(client, 3)
+        await client.until(e.ResponseDone, 3)
     assert spoken(client)[-1] == "Yes?"
 
 
@@ -121,7 +116,7 @@ async def test_a_model_that_does_nothing_but_call_is_stopped_and_apologised_for(
     words = {"tool_limits": limits, "apologies": {"en": "I am sorry."}, "language": "en"}
     async with call(chat, config(tool, **words), box(tool)) as (runner, client):
         await runner.receive(e.CreateResponse(None))
-        await until_done(client, 4)
+        await client.until(e.ResponseDone, 4)
     assert [request.tool_choice for request in chat.requests] == ["auto", "auto", "none"]
     assert len(tool.calls) == 2
     assert spoken(client) == ["I am sorry."]
