@@ -140,6 +140,7 @@ def response_object(wanted: e.ResponseOverrides) -> Json:
         "audio": {"output": output} if output else None,
         "tools": None if wanted.tools is None else [_tool(tool) for tool in wanted.tools],
         "tool_choice": None if wanted.tool_choice is None else _tool_choice(wanted.tool_choice),
+        "parallel_tool_calls": wanted.parallel_tool_calls,
         "max_output_tokens": None if tokens is None else min(tokens, _MAX_TOKENS),
         "metadata": None if wanted.metadata is None else dict(wanted.metadata),
         "input": None if wanted.input is None else [_context(entry) for entry in wanted.input],

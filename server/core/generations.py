@@ -54,6 +54,7 @@ class Generations:
         else:
             items = [conversation[entry] if isinstance(entry, str) else entry for entry in overrides.input] + new
         response.characters = fixed_characters(instructions, tools) + sum(map(characters_of, items))
+        parallel = overrides.parallel_tool_calls
         return e.Generation(
             response_id=response.id,
             messages=context(items, instructions, state.heard_text, state.disowned),
@@ -66,7 +67,7 @@ class Generations:
             language=language,
             speed=config.speed,
             output_format=view.output_format,
-            parallel_tool_calls=config.parallel_tool_calls,
+            parallel_tool_calls=config.parallel_tool_calls if parallel is None else parallel,
             fillers={tool.tool.name: in_language(tool.policy.filler, language) for tool in own},
             script=response.script or None,
             house_voice=config.voices.get(language or "", ""),

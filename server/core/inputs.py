@@ -87,6 +87,7 @@ class ResponseOverrides:
     output_format: AudioFormat | None = None
     tools: tuple[Tool, ...] | None = None
     tool_choice: str | None = None
+    parallel_tool_calls: bool | None = None
     max_output_tokens: int | None = None
     temperature: float | None = None
     input: tuple[Item | str, ...] | None = None

@@ -126,7 +126,6 @@ def read_overrides(response: Fields, unlimited: bool, new_id: Callable[[str], st
         tokens = None if unlimited else MAX_OUTPUT_TOKENS
     read_prompt(response)
     read_reasoning(response)
-    response.flag("parallel_tool_calls")
     return ResponseOverrides(
         conversation=response.choice("conversation", ("auto", "none")) or "auto",
         instructions=response.text("instructions"),
@@ -135,6 +134,7 @@ def read_overrides(response: Fields, unlimited: bool, new_id: Callable[[str], st
         output_format=read_format(target),
         tools=read_tools(response),
         tool_choice=read_tool_choice(response),
+        parallel_tool_calls=response.flag("parallel_tool_calls"),
         max_output_tokens=int(tokens) if tokens is not None else None,
         temperature=read_temperature(response),
         input=_read_input(response, new_id),

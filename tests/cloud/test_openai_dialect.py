@@ -99,7 +99,13 @@ def test_commands_are_the_events_of_the_api():
     dialect, _ = opened()
     item = e.Item("item_1", e.ItemKind.MESSAGE, role="user", content=(e.ContentPart("input_audio", None),))
     overrides = e.ResponseOverrides(
-        conversation="none", modality="text", voice="en_US", input=("item_1",), metadata={"a": "b"}, tools=()
+        conversation="none",
+        modality="text",
+        voice="en_US",
+        input=("item_1",),
+        metadata={"a": "b"},
+        tools=(),
+        parallel_tool_calls=False,
     )
     commands = (
         (e.CreateItem("event_1", item, "root", b"\1\2"), "conversation.item.create"),
@@ -123,6 +129,7 @@ def test_commands_are_the_events_of_the_api():
         "conversation": "none",
         "output_modalities": ["text"],
         "tools": [],
+        "parallel_tool_calls": False,
         "input": [{"type": "item_reference", "id": "item_1"}],
         "metadata": {"a": "b"},
     }

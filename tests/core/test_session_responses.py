@@ -197,6 +197,16 @@ def test_an_out_of_band_response_runs_beside_and_leaves_no_item():
     assert script.last(e.ResponseDone).response.status is e.ResponseStatus.COMPLETED
 
 
+@pytest.mark.parametrize(
+    ("in_session", "in_response", "allowed"),
+    [(True, None, True), (False, None, False), (True, False, False), (False, True, True)],
+)
+def test_whether_a_response_may_make_several_calls(in_session: bool, in_response: bool | None, allowed: bool):
+    script = Script(parallel_tool_calls=in_session)
+    script.tell(e.CreateResponse(None, e.ResponseOverrides(parallel_tool_calls=in_response)))
+    assert script.last(e.StartResponse).generation.parallel_tool_calls is allowed
+
+
 def test_cancelling_nothing_says_so():
     script = Script()
     (error,) = script.tell(e.CancelResponse("event_4"))

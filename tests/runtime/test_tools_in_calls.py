@@ -44,6 +44,18 @@ def spoken(client: Client) -> list[str]:
     return [event.transcript for event in client.events if isinstance(event, e.OutputTranscriptDone)]
 
 
+async def test_a_response_that_allows_one_call_makes_one():
+    tool = ScriptedTool("hours", Result({"open": "09:00"}), schema=SCHEMA)
+    second = ToolCallDelta(1, '{"day": "sunday"}', id="call_2", name="hours")
+    chat = Receptionist([HOURS, second], ["We open at nine."])
+    async with call(chat, config(tool), box(tool)) as (runner, client):
+        await runner.receive(e.CreateResponse(None, e.ResponseOverrides(parallel_tool_calls=False)))
+        await client.until(e.ResponseDone, 2)
+    assert [one.arguments for one in tool.calls] == [{"day": "friday"}]
+    called = [event.item.arguments for event in client.events if isinstance(event, e.ItemDone) and event.item.name]
+    assert called == ['{"day": "friday"}']
+
+
 async def test_filler_call_result_and_answer_without_a_word_of_the_client():
     tool = ScriptedTool("hours", Result({"open": "09:00"}), schema=SCHEMA, filler={"": "One moment."})
     chat = Receptionist([HOURS], ["We open at nine."])

@@ -144,6 +144,7 @@ def test_a_response_can_override_the_session() -> None:
         output_format=ev.AudioFormat.PCMU,
         tools=(ev.Tool("f", "d", {"type": "object"}),),
         tool_choice="f",
+        parallel_tool_calls=False,
         max_output_tokens=50,
         input=(SAID, "i"),
         metadata={"client_event_id": "x"},
