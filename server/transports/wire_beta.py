@@ -132,11 +132,11 @@ class BetaCodec:
                 )
                 return ev.InvalidEvent(named, "invalid_value", message, "session.tools")
             case {"type": "session.update", "session": dict(session)}:
-                changed = {"session": _nested({"type": "realtime", **session})}
+                changed = {"session": ga_session({"type": "realtime", **session})}
             case {"type": "transcription_session.update", "session": dict(session)}:
-                changed = {"type": "session.update", "session": _nested({**session, "type": "transcription"})}
+                changed = {"type": "session.update", "session": ga_session({**session, "type": "transcription"})}
             case {"type": "response.create", "response": dict(response)}:
-                changed = {"response": _nested(response)}
+                changed = {"response": ga_session(response)}
             case {"type": "conversation.item.create", "item": dict(item)}:
                 changed = {"item": _ga_item(item)}
             case _:
@@ -176,7 +176,7 @@ def _is_mcp(tool: Any) -> bool:
     return isinstance(tool, dict) and tool.get("type") == "mcp"
 
 
-def _nested(flat: Json) -> Json:
+def ga_session(flat: Json) -> Json:
     """A session or response of the client in GA's shape. A value that beta does not have goes on as it is: GA will
     say what is wrong with it."""
     tree = {name: value for name, value in flat.items() if name not in _FIELDS.values()}
@@ -250,7 +250,7 @@ def _beta_frame(frame: bytes) -> bytes:
     if "session" in body:
         if body["session"]["type"] == "transcription":
             body["type"] = f"transcription_{kind}"
-        body["session"] = _beta_session(body["session"])
+        body["session"] = beta_session(body["session"])
     if "response" in body:
         body["response"] = _beta_response(body["response"])
     if "item" in body:
@@ -262,7 +262,8 @@ def _beta_frame(frame: bytes) -> bytes:
     return orjson.dumps(body)
 
 
-def _beta_session(session: Json) -> Json:
+def beta_session(session: Json) -> Json:
+    """The session object, flat."""
     flat = {name: value for name, value in session.items() if name not in _GA_ONLY}
     flat |= _flat(session, _FIELDS)
     return flat if session["type"] == "transcription" else {"temperature": _TEMPERATURE, **flat}
@@ -305,11 +306,11 @@ def _beta_item(item: Json) -> Json:
 
 
 def _beta_error(error: Json) -> Json:
-    """Told in the client's words: the fields and values that it sent."""
-    return {**error, "message": _in_beta(error["message"]), "param": error["param"] and _in_beta(error["param"])}
+    return {**error, "message": in_beta(error["message"]), "param": error["param"] and in_beta(error["param"])}
 
 
-def _in_beta(text: str) -> str:
+def in_beta(text: str) -> str:
+    """What is told of a client's fields and values, by the names that it gave them."""
     for path, name in _FIELDS.items():
         # A format has no fields of its own in beta.
         text = text.replace(f"{path}.type", name).replace(path, name) if "format" in path else text.replace(path, name)

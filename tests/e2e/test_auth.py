@@ -296,6 +296,31 @@ async def test_a_transcription_session_may_be_bound(keyed: Keyed):
         assert (await first(socket))["session"]["type"] == "transcription"
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+async def test_the_sdks_beta_makes_secrets_that_open_its_flat_sessions(keyed: Keyed):
+    async with keyed.sdk(keyed.key) as client:
+        made = await client.beta.realtime.sessions.create(
+            model="gpt-4o-realtime-preview",
+            instructions="Speak like a pirate.",
+            modalities=["text"],
+            client_secret={"expires_after": {"anchor": "created_at", "seconds": 60}},
+        )
+        heard = await client.beta.realtime.transcription_sessions.create(input_audio_format="g711_ulaw")
+        with pytest.raises(BadRequestError) as wrong:
+            await client.beta.realtime.sessions.create(input_audio_format="mp3")  # type: ignore[arg-type]
+    assert (wrong.value.param, "g711_ulaw" in wrong.value.message) == ("input_audio_format", True)
+    assert (made.instructions, made.modalities) == ("Speak like a pirate.", ["text"])
+    offered = [Subprotocol("realtime"), Subprotocol(f"openai-insecure-api-key.{made.client_secret.value}")]
+    async with websockets.connect(
+        keyed.socket, subprotocols=[*offered, Subprotocol("openai-beta.realtime-v1")]
+    ) as page:
+        session = (await first(page))["session"]
+        assert (session["instructions"], session["modalities"]) == ("Speak like a pirate.", ["text"])
+    async with websockets.connect(keyed.socket, additional_headers=bearer(heard.client_secret.value)) as socket:
+        session = (await first(socket))["session"]
+        assert (session["type"], session["audio"]["input"]["format"]) == ("transcription", {"type": "audio/pcmu"})
+
+
 async def test_a_client_secret_opens_nothing_else(keyed: Keyed):
     async with keyed.sdk(await keyed.secret()) as client:
         with pytest.raises(AuthenticationError, match="Realtime sessions only"):
