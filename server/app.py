@@ -296,7 +296,7 @@ def _hosted(hosted: tuple[Providers, Audit] | None, metrics: Metrics) -> Hosted 
         return None
     from server.hosted import Hosted
 
-    return Hosted(*hosted, metrics.served_elsewhere)
+    return Hosted(*hosted, metrics.served_elsewhere, metrics.observe_elsewhere)
 
 
 async def _warm_up(engines: Engines, settings: Settings) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 from websockets.exceptions import InvalidStatus, WebSocketException
@@ -81,10 +81,12 @@ class Hosted:
         known: Providers,
         audit: Audit,
         counted: Callable[[str, str], None],
+        timed: Callable[[str, str, float], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """counted: called with the provider and the reason of each session that goes there."""
-        self._known = known
+        """counted: called with the provider and the reason of each session that goes there. timed: with the provider, a
+        stage of an answer from there, and its seconds since the end of the caller's speech."""
+        self._known, self._timed = known, timed
         self.audit, self.counted, self.clock = audit, counted, clock
         self._aside: dict[int, float] = {}
 
@@ -98,6 +100,7 @@ class Hosted:
         if provider is None:
             return start_here(plan, peer)
         reason = plan.place.instead or provider.permit.purpose
+        plan = replace(plan, observer=_Timed(self._timed, provider.permit.provider))
         return provider.start(plan, peer, _Recorded(self, plan, provider, reason))
 
     async def close(self) -> None:
@@ -118,6 +121,18 @@ class Hosted:
     def _failed_at(self, provider: Provider) -> float:
         moment = self._aside.get(id(provider), 0.0)
         return moment if moment + _ASIDE_S > self.clock() else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Timed:
+    """See ``StageObserver``: a provider's answers are not timed with those that are made here."""
+
+    timed: Callable[[str, str, float], None]
+    provider: str
+
+    def observe_stage(self, stage: str, seconds: float) -> None:
+        """See ``StageObserver``."""
+        self.timed(self.provider, stage, seconds)
 
 
 class _Recorded:

@@ -134,6 +134,11 @@ class Dialect(Protocol):
         and would give those up."""
         ...
 
+    def silence_ms(self, turns: e.TurnDetection) -> int | None:
+        """How far behind the caller's last word ``SpeechStopped`` is, as this detection has it; None where the provider
+        does not tell."""
+        ...
+
     @property
     def holds_back(self) -> bool:
         """Whether something that it was told gets to the model with the next response that is asked for only."""

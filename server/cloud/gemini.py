@@ -44,6 +44,10 @@ class GeminiDialect:
         """See ``Dialect``."""
         return self._exchange.may_say
 
+    def silence_ms(self, turns: e.TurnDetection) -> int | None:
+        """See ``Dialect``. Gemini says nothing of a turn's end but by answering."""
+        return None
+
     @property
     def holds_back(self) -> bool:
         """See ``Dialect``."""

@@ -100,6 +100,10 @@ class OpenAIDialect:
         """See ``Dialect``."""
         return True
 
+    def silence_ms(self, turns: e.TurnDetection) -> int | None:
+        """See ``Dialect``. The end that is told holds the silence that was waited for, as long as that is known."""
+        return turns.silence_duration_ms if turns.kind == "server_vad" else None
+
     @property
     def holds_back(self) -> bool:
         """See ``Dialect``."""

@@ -17,6 +17,7 @@ from server.cloud.heard import Heard
 from server.cloud.link import Incoming, Lost, Pool
 from server.cloud.remote_tools import RemoteTools
 from server.cloud.session import RemoteSession
+from server.cloud.turn_times import TurnTimes
 from server.cloud.uplink import PATIENCE, UNSEEN, Patience, Presence, Uplink
 from server.core import events as e
 from server.core.doubts import Sound
@@ -48,7 +49,10 @@ class RemoteRunner:
         who = {"session": plan.id, "provider": provider}
         self._uplink = Uplink(dialect, pool, presence, patience, self._inbox.put, self._remind, who)
         self._tools = RemoteTools(plan.id, plan.toolbox, self._inbox.put, clock)
-        self._session = RemoteSession(plan, peer, provider, dialect, self._uplink, self._heard, self._tools)
+        self._times = TurnTimes(dialect, self._heard, clock, plan.observer)
+        self._session = RemoteSession(
+            plan, peer, provider, dialect, self._uplink, self._heard, self._tools, self._times
+        )
 
     # ------------------------------------------------------------------------------------- the door
 
@@ -92,8 +96,8 @@ class RemoteRunner:
         return self._session.audio(item.id)
 
     def timings(self, response_id: str) -> Timings | None:
-        """None: the provider tells no stages."""
-        return None
+        """See ``LiveSession``: as far as the provider's events tell."""
+        return self._times.of(response_id)
 
     # --------------------------------------------------------------------------------- the consumer
 

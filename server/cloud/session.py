@@ -14,6 +14,7 @@ from server.cloud.heard import Heard
 from server.cloud.interruptions import Interruptions
 from server.cloud.mirror import Mirror
 from server.cloud.remote_tools import RemoteTools
+from server.cloud.turn_times import TurnTimes
 from server.cloud.uplink import Uplink
 from server.core import events as e
 from server.core.conversation import ROOT
@@ -44,9 +45,10 @@ class RemoteSession:
         uplink: Uplink,
         heard: Heard,
         tools: RemoteTools,
+        times: TurnTimes,
     ) -> None:
         self._plan, self._peer, self._provider, self._dialect = plan, peer, provider, dialect
-        self._uplink, self._heard, self._tools = uplink, heard, tools
+        self._uplink, self._heard, self._tools, self._times = uplink, heard, tools, times
         self.config = plan.config
         self.renew = False
         self._mirror = Mirror(marks=plan.marks)
@@ -141,6 +143,7 @@ class RemoteSession:
 
     async def _command(self, command: b.Command) -> None:
         self._commands.sent(command)
+        self._times.sent(command)
         await self.do(self._dialect.tell(command))
 
     async def _add(self, item: e.Item) -> None:
@@ -190,6 +193,7 @@ class RemoteSession:
     async def _event(self, event: e.Event) -> None:
         """An event of the conversation: what follows from it here, and then the client."""
         answered = self._commands.answered(event)
+        self._times.see(event, answered, self.config)
         first = isinstance(answered, e.CreateItem) and answered.previous_item_id == ROOT
         self._mirror.see(event, self._heard.position, first=first)
         if isinstance(event, e.ResponseCreated) and event.response.conversation:

@@ -33,11 +33,14 @@ from server.core.events import (
 STAGES = ("stt_final", "llm_first_token", "first_segment", "tts_first_audio", "response_created")
 """Stages of a turn, each timed from the end of the caller's speech."""
 
+_TURN = (
+    *(0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5),
+    *(0.55, 0.6, 0.7, 0.8, 0.9, 1.0, 1.25, 1.5, 2.0, 3.0, 5.0, 10.0),
+)
+
 BUCKETS: Mapping[str, tuple[float, ...]] = {
-    "turn_latency_seconds": (
-        *(0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5),
-        *(0.55, 0.6, 0.7, 0.8, 0.9, 1.0, 1.25, 1.5, 2.0, 3.0, 5.0, 10.0),
-    ),
+    "turn_latency_seconds": _TURN,
+    "cloud_turn_latency_seconds": _TURN,
     "event_loop_lag_seconds": (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5),
     "tool_latency_seconds": (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0),
     "session_duration_seconds": (1, 5, 15, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200),
@@ -86,6 +89,11 @@ class Metrics:
         self._latency = self._histogram(
             "turn_latency_seconds", "Time from the end of the caller's speech to the end of a stage.", "stage"
         )
+        self._elsewhere_latency = self._histogram(
+            "cloud_turn_latency_seconds",
+            "The same where a hosted provider answers, as its events tell it here.",
+            *("provider", "stage"),
+        )
         self._responses = self._counter("responses", "Responses by how they ended.", "status")
         self._interruptions = self._counter("interruptions", "Answers cut short, by what cut them.", "cause")
         self._switches = self._counter("language_switches", "Calls that changed over to another language.", "language")
@@ -128,6 +136,10 @@ class Metrics:
     def observe_stage(self, stage: str, seconds: float) -> None:
         """One turn reached the end of ``stage`` this long after the caller stopped speaking."""
         self._latency.labels(stage).observe(seconds)
+
+    def observe_elsewhere(self, provider: str, stage: str, seconds: float) -> None:
+        """The same of a turn that a hosted provider answers."""
+        self._elsewhere_latency.labels(provider, stage).observe(seconds)
 
     async def watch_loop(self) -> None:
         """Look twice a second how late the event loop is, until cancelled: audio of all calls waits for as long."""

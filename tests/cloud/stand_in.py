@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -160,11 +161,16 @@ class Provider:
 
 
 class Door(Client):
-    """A phone: it plays what is said. cleared: items whose playout was thrown away."""
+    """A phone: it plays what is said. cleared: items whose playout was thrown away. stages: of the answer that ended
+    last, with their seconds."""
 
     def __init__(self) -> None:
         super().__init__()
         self.cleared: list[str] = []
+        self.stages: dict[str, float] = {}
+
+    def observe_stage(self, stage: str, seconds: float) -> None:
+        self.stages[stage] = seconds
 
     async def clear_playout(self, item_id: str) -> None:
         self.cleared.append(item_id)
@@ -207,6 +213,7 @@ def session_over(
     marks: bool = False,
     service: Service = SERVICE,
     patience: Patience = QUICK,
+    clock: Callable[[], float] = time.monotonic,
 ) -> RemoteRunner:
     """A session whose provider is reached over this pool."""
     numbers = count()
@@ -221,7 +228,8 @@ def session_over(
         plays=True,
         marks=marks,
     )
-    return RemoteRunner(plan, door, "openai", OpenAIDialect(service, "conv_1"), pool, patience=patience)
+    dialect = OpenAIDialect(service, "conv_1")
+    return RemoteRunner(plan, door, "openai", dialect, pool, patience=patience, clock=clock)
 
 
 @asynccontextmanager
@@ -234,12 +242,13 @@ async def calling(
     session_s: float = 3300.0,
     spares: int = 0,
     patience: Patience = QUICK,
+    clock: Callable[[], float] = time.monotonic,
 ) -> AsyncIterator[Call]:
     """A call that the provider serves."""
     door = Door()
     service = Service("openai", provider.url, KEY, "gpt-realtime", max_session_s=session_s)
     pool = Pool(dialling(Egress()), spares)
-    runner = session_over(pool, door, config, toolbox, marks=marks, service=service, patience=patience)
+    runner = session_over(pool, door, config, toolbox, marks=marks, service=service, patience=patience, clock=clock)
     task = asyncio.create_task(runner.run())
     try:
         yield Call(runner, door, task, provider)

@@ -31,6 +31,9 @@ async def test_a_spoken_question_is_answered_by_the_provider(front: Server, line
         assert turn.pcm.any()
         assert turn.text
         assert not caller.of("error")
+    for stage in ("stt_final", "llm_first_token", "tts_first_audio", "response_created"):
+        name = f'kammerton_cloud_turn_latency_seconds_count{{provider="openai",stage="{stage}"}} '
+        assert name in front.get("/metrics")[1]
     assert any(head.startswith(b"GET /v1/realtime?model=gpt-realtime HTTP/1.1") for head in line.heads)
     assert all(f"Authorization: Bearer {KEY}".encode() in head for head in line.heads)
     assert KEY not in "".join(front.log)

@@ -51,6 +51,15 @@ def test_stage_times_fall_into_their_buckets() -> None:
     assert page[name + "_bucket", (("le", "0.5"), ("stage", "stt_final"))] == 2
 
 
+def test_answers_of_a_provider_are_timed_apart() -> None:
+    metrics = Metrics("1.2.3")
+    metrics.observe_elsewhere("openai", "tts_first_audio", 0.4)
+    page = samples(metrics)
+    labels = (("provider", "openai"), ("stage", "tts_first_audio"))
+    assert page["kammerton_cloud_turn_latency_seconds_sum", labels] == 0.4
+    assert page["kammerton_turn_latency_seconds_count", (("stage", "tts_first_audio"),)] == 0
+
+
 def test_every_stage_is_on_the_page_before_the_first_turn() -> None:
     page = samples(Metrics("1.2.3"))
     assert all(page["kammerton_turn_latency_seconds_count", (("stage", stage),)] == 0 for stage in STAGES)
