@@ -17,6 +17,7 @@ from models.base import ChatMessage, ChatRequest, ToolCallDelta, ToolSpec
 from server.agents.files import EscalationEntry, in_order
 from server.agents.hearing import Heard
 from server.core.tools import ToolPolicy
+from server.runtime.announcements import says_connecting
 from server.runtime.tools import Partial, Result, ToolCall, ToolContext
 
 TOOL = "transfer_to_human"
@@ -57,7 +58,9 @@ class TransferToHuman:
         fact = {"agent": context.agent, "to": entry.to or None, "trigger": trigger.value, "reason": reason}
         say = in_order(entry.say if transferred else entry.elsewhere or entry.say, context.language)
         value = {"status": "transferring" if transferred else "a human has been asked for"}
-        yield Result(value, say=say, facts={"escalation": {**fact, "transferred": transferred}})
+        # Where nobody is called, the agent's words may have promised what does not come: its file has the last word.
+        said = transferred and says_connecting(call.said, context.language)
+        yield Result(value, say=say, repeats=said, facts={"escalation": {**fact, "transferred": transferred}})
 
 
 class Watch:

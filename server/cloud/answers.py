@@ -42,6 +42,11 @@ class Answers:
         answer = self._open.get(response_id)
         return e.AudioFormat.PCM if answer is None else answer.view.output_format
 
+    def words(self, response_id: str) -> str:
+        """What the response has said, or written, so far."""
+        answer = self._open.get(response_id)
+        return " ".join(output.text for output in answer.outputs.values() if output.text) if answer else ""
+
     def see(self, event: e.Event) -> None:
         """The client is told this."""
         match event:

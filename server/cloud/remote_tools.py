@@ -16,20 +16,21 @@ from server.runtime.tools import Toolbox
 @dataclass(slots=True)
 class _Step:
     """The calls of one response. running: ids of those without a result. yields: the client has calls to answer, too,
-    and goes on itself."""
+    and goes on itself. repeats: all results so far say what the response has said itself."""
 
     running: dict[str, e.ServerTool | None] = field(default_factory=dict)
     ended: bool = False
     yields: bool = False
+    repeats: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """All results of a response's calls are there. say: words that they want to have said as they are. yields: see
-    above."""
+    """All results of a response's calls are there. say: words that they want to have said as they are. quiet: no
+    others are needed: the client goes on itself, or the response has said all."""
 
     say: str
-    yields: bool
+    quiet: bool
 
 
 class RemoteTools:
@@ -57,8 +58,9 @@ class RemoteTools:
         """Whether a result is waited for."""
         return any(step.running for step in self._steps.values())
 
-    def called(self, response_id: str, item: e.Item, turn_id: str, config: e.SessionConfig) -> None:
-        """The model has called a tool: run it, if it is one of the server's. A call that is told again is run once."""
+    def called(self, response_id: str, item: e.Item, turn_id: str, config: e.SessionConfig, said: str = "") -> None:
+        """The model has called a tool: run it, if it is one of the server's. A call that is told again is run once.
+        said: words of the response before."""
         if item.id in self._run:
             return
         self._run.add(item.id)
@@ -77,7 +79,7 @@ class RemoteTools:
             self._watch(item.call_id, policy.slow_after_s)
         step.running[item.call_id] = tool
         known = (turn_id, config.language, refusal, config.agent)
-        self._runner.start(e.RunTool(item.call_id, item.name, item.arguments, response_id, *known))
+        self._runner.start(e.RunTool(item.call_id, item.name, item.arguments, response_id, *known, said=said))
 
     def _watch(self, call_id: str, delay_s: float) -> None:
         token = len(self._run)
@@ -115,7 +117,8 @@ class RemoteTools:
             return None
         del step.running[fact.call_id]
         self._untold.append(fact.call_id)
-        if fact.say:
+        step.repeats = step.repeats and fact.repeats
+        if fact.say and not fact.repeats:
             self._says.append(fact.say)
         return e.Item("", e.ItemKind.FUNCTION_CALL_OUTPUT, call_id=fact.call_id, output=fact.output)
 
@@ -141,7 +144,7 @@ class RemoteTools:
             return None
         steps = [self._steps.pop(key) for key in complete]
         say, self._says = " ".join(self._says), []
-        return Report(say, any(step.yields for step in steps))
+        return Report(say, any(step.yields for step in steps) or all(step.repeats for step in steps))
 
     async def told(self, call_ids: tuple[str, ...]) -> None:
         """The caller knows the outcome of these calls."""

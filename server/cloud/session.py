@@ -214,7 +214,8 @@ class RemoteSession:
                 self._heard.clear()
             case e.OutputItemDone() if event.item.kind is e.ItemKind.FUNCTION_CALL:
                 if event.item.status is e.ItemStatus.COMPLETED:
-                    self._tools.called(event.response_id, event.item, self._mirror.last_words(), self.config)
+                    said = self._mirror.answers.words(event.response_id)
+                    self._tools.called(event.response_id, event.item, self._mirror.last_words(), self.config, said)
             case e.ResponseCreated():
                 self._tools.response_began()
             case e.ResponseDone():
@@ -272,7 +273,7 @@ class RemoteSession:
     async def go_on(self) -> None:
         """Do what was put off until nobody speaks."""
         report = self._tools.report()
-        if report is not None and (report.say or not report.yields):
+        if report is not None and (report.say or not report.quiet):
             self._floor.report(report.say)
         if self._floor.speaking or self._answering:
             return

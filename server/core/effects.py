@@ -124,7 +124,8 @@ class StopResponse:
 class RunTool:
     """Run a server tool; answered by any number of ToolPartial and one ToolFinished. arguments: JSON text, as the model
     gave it. turn_id: the caller's item that it answers, "" when there is none. refusal: why it must not be run, "" when
-    it may be. agent: see SessionConfig. server_label: of the client's MCP server whose tool it is, "" for any other."""
+    it may be. agent: see SessionConfig. server_label: of the client's MCP server whose tool it is, "" for any other.
+    said: words of the answer before the call."""
 
     call_id: str
     name: str
@@ -135,6 +136,7 @@ class RunTool:
     refusal: str = ""
     agent: str = ""
     server_label: str = ""
+    said: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -302,7 +302,7 @@ class ToolOutcome(StrEnum):
 class ToolFinished:
     """Fact of a server tool: its call is over. output: what the model reads. seconds: how long it took. changes: new
     values of fields of SessionConfig, in force from the answer on. say: the answer word for word, "" asks the model.
-    facts: what the client is told beside the answer."""
+    repeats, facts: see the runtime's Result."""
 
     call_id: str
     outcome: ToolOutcome
@@ -310,6 +310,7 @@ class ToolFinished:
     seconds: float
     changes: Mapping[str, Any] = field(default_factory=lambda: EMPTY)
     say: str = ""
+    repeats: bool = False
     facts: Mapping[str, Any] = field(default_factory=lambda: EMPTY)
 
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from enum import StrEnum
 from typing import Any
 
-from server.core.conversation import Conversation
+from server.core.conversation import Conversation, text_of
 from server.core.events import (
     ContentPart,
     ContentPartAdded,
@@ -141,6 +141,12 @@ class Response:
         """Id of the message that is being spoken; None between messages, and in a response in writing."""
         message = self._open is not None and self._open.kind is ItemKind.MESSAGE
         return self._open.id if self._open is not None and message and self._spoken else None
+
+    @property
+    def words(self) -> str:
+        """All that it has said, or written, so far."""
+        items = [*self._output, *([self._open] if self._open else [])]
+        return " ".join(text_of(item) for item in items if item.kind is ItemKind.MESSAGE)
 
     @property
     def waiting_call(self) -> Item | None:

@@ -118,7 +118,7 @@ class ToolCalls:
         if item is None or item.kind is not e.ItemKind.FUNCTION_CALL or not takes_server_tools(overrides):
             return []
         if self._runs(item.name, self._state.config.tools if overrides.tools is None else overrides.tools):
-            return self._begin(item, response.id, overrides)
+            return self._begin(item, response.id, overrides, response.words)
         self.yields = True
         return []
 
@@ -158,7 +158,7 @@ class ToolCalls:
         added = e.ItemAdded(item, state.conversation.insert(item))
         return [added, e.McpCallInProgress(item.id, 0), *self._begin(item, "", self.overrides)]
 
-    def _begin(self, item: e.Item, response_id: str, overrides: e.ResponseOverrides) -> list[e.Output]:
+    def _begin(self, item: e.Item, response_id: str, overrides: e.ResponseOverrides, said: str = "") -> list[e.Output]:
         state = self._state
         if item.call_id in self._run:
             call = self._calls.get(item.call_id)
@@ -181,7 +181,7 @@ class ToolCalls:
         self._calls[item.call_id] = _Call(item.call_id, response_id, policy, item_id=item_id, unopened=unopened)
         self._run.add(item.call_id)
         label = found.server_label if found else ""
-        known = (self._turn_id(), state.spoken_language, refusal, state.config.agent, label)
+        known = (self._turn_id(), state.spoken_language, refusal, state.config.agent, label, said)
         return [e.RunTool(item.call_id, item.name, item.arguments, response_id, *known), *outputs]
 
     def finished(self, fact: e.ToolFinished, active_id: str | None) -> list[e.Output]:
@@ -262,10 +262,14 @@ class ToolCalls:
         assert result is not None
         if result.changes:
             self._state.config = replace(self._state.config, **result.changes)
-        self._untold[call.call_id] = result.say
+        told: list[e.Output] = []
+        if result.repeats and not call.late:
+            told.append(e.ToolsTold((call.call_id,)))
+        else:
+            self._untold[call.call_id] = result.say
         self._facts |= result.facts
         good = result.outcome in (e.ToolOutcome.OK, e.ToolOutcome.REPEATED)
-        return self._outcome(call, *((result.output, "") if good else ("", result.output)))
+        return [*self._outcome(call, *((result.output, "") if good else ("", result.output))), *told]
 
     def _outcome(self, call: _Call, output: str, error: str) -> list[e.Output]:
         """What came of a call, where the model will find it."""

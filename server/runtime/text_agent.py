@@ -31,12 +31,13 @@ _LIMIT = "limit"
 @dataclass(slots=True)
 class _Step:
     """What the model said in one go. calls: its tool calls by index, as (id, name, arguments). say: what their results
-    want to have said word for word."""
+    want to have said word for word. over: nothing more is to be said."""
 
     words: str = ""
     calls: dict[int, tuple[str, str, str]] = field(default_factory=dict)
     done: ChatDone = field(default_factory=lambda: ChatDone("stop", Usage(0, 0)))
     say: str = ""
+    over: bool = False
 
     def add(self, piece: ToolCallDelta) -> None:
         # An id of our own: some servers number the calls of each answer anew, and two calls would be one.
@@ -92,6 +93,7 @@ class TextAgent:
                         yield delta
                 if step.say:
                     yield TextDelta(step.say)
+                if step.say or step.over:
                     break
             own = [call for at, call in step.calls.items() if at not in calls]
             for index, (call_id, name, arguments) in enumerate(own):
@@ -108,7 +110,8 @@ class TextAgent:
         messages.append(ChatMessage("assistant", step.words, tuple(ToolCall(*call) for call in calls)))
         if step.words:
             yield TextDelta(" ")
-        async with aclosing(self._run(calls, len(ran))) as facts:
+        step.over = True
+        async with aclosing(self._run(calls, len(ran), step.words)) as facts:
             async for fact in facts:
                 if isinstance(fact, e.ToolPartial):
                     yield TextDelta(f"{fact.text} ")
@@ -116,7 +119,9 @@ class TextAgent:
                 ran.append(fact.call_id)
                 messages.append(ChatMessage("tool", fact.output, tool_call_id=fact.call_id))
                 self._config = replace(self._config, **fact.changes)
-                step.say = f"{step.say} {fact.say}".strip()
+                step.over = step.over and fact.repeats
+                if not fact.repeats:
+                    step.say = f"{step.say} {fact.say}".strip()
 
     async def _think(self, request: ChatRequest, step: _Step) -> AsyncGenerator[TextDelta, None]:
         async with aclosing(self._llm.stream(request)) as deltas:
@@ -131,16 +136,16 @@ class TextAgent:
                         step.done = delta
 
     async def _run(
-        self, calls: Sequence[tuple[str, str, str]], ran: int
+        self, calls: Sequence[tuple[str, str, str]], ran: int, said: str
     ) -> AsyncGenerator[e.ToolPartial | e.ToolFinished, None]:
         """Run the calls beside each other; what they have to say as it comes, their ends among it."""
         for place, (call_id, name, arguments) in enumerate(calls):
             found = next((tool for tool in self._config.server_tools if tool.tool.name == name), None)
             free = found is not None and found.policy.unlimited
             refusal = _LIMIT if ran + place >= self._config.tool_limits.turn and not free else ""
-            self._tools.start(
-                e.RunTool(call_id, name, arguments, "", "", self._config.language, refusal, self._config.agent)
-            )
+            config = self._config
+            known = ("", "", config.language, refusal, config.agent)
+            self._tools.start(e.RunTool(call_id, name, arguments, *known, said=said))
         open_calls = {call_id for call_id, _, _ in calls}
         while open_calls:
             fact = await self._facts.get()

@@ -36,6 +36,7 @@ class _Ended:
     output: str
     changes: dict[str, Any] = field(default_factory=dict)
     say: str = ""
+    repeats: bool = False
     facts: Mapping[str, Any] = field(default_factory=dict)
     nothing_done: bool = False
 
@@ -135,6 +136,7 @@ class ToolRunner:
                 self._clock() - started,
                 ended.changes,
                 ended.say,
+                ended.repeats,
                 ended.facts,
             )
         )
@@ -162,7 +164,7 @@ class ToolRunner:
         try:
             # A lookup has a name of its own already.
             key = deed if safe else await toolbox.ledger.key(deed)
-            call = ToolCall(effect.call_id, effect.name, values, key, effect.response_id, effect.turn_id)
+            call = ToolCall(effect.call_id, effect.name, values, key, effect.response_id, effect.turn_id, effect.said)
             ended = await self._begun(deed, call, self._context(effect), tool)
             done.set_result(ended.output)
             return ended
@@ -270,4 +272,4 @@ def _encoded(result: Result, limit: int) -> _Ended:
     if len(raw) > limit:
         hint = f"The result had {len(raw)} bytes; ask for less."
         return _failed(e.ToolOutcome.TOO_LARGE, hint=hint)
-    return _Ended(e.ToolOutcome.OK, raw.decode(), dict(result.changes), result.say, result.facts)
+    return _Ended(e.ToolOutcome.OK, raw.decode(), dict(result.changes), result.say, result.repeats, result.facts)

@@ -57,8 +57,9 @@ class ToolCall:
     """One call, ready to be run. arguments: the parsed object, valid by the tool's schema; to be left as it is.
 
     call_id: unique in the session. response_id: of the response that made it. turn_id: the caller's item that it
-    answers, "" when there is none. idempotency_key: the same for two calls exactly if they are one and the same deed;
-    hand it on to whatever carries out side effects (an ``Idempotency-Key`` header, a unique column).
+    answers, "" when there is none. said: words of that response before the call. idempotency_key: the same for two
+    calls exactly if they are one and the same deed; hand it on to whatever carries out side effects (an
+    ``Idempotency-Key`` header, a unique column).
     """
 
     call_id: str
@@ -67,6 +68,7 @@ class ToolCall:
     idempotency_key: str
     response_id: str
     turn_id: str = ""
+    said: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,13 +84,15 @@ class Result:
 
     value: what the model reads; a str as it is, anything else as JSON (must be serialisable). changes: fields of
     SessionConfig with new values, in force before the answer is made: how a hand-off changes instructions, voice and
-    tools. say: the answer, spoken word for word instead of asking the model; "" asks the model. facts: what the client
-    is told beside that answer (``response.kammerton``), by name.
+    tools. say: the answer, spoken word for word instead of asking the model; "" asks the model. repeats: the answer
+    that made the call has said as much itself, so that nothing more is said, unless it was cut short. facts: what the
+    client is told beside the next answer (``response.kammerton``), by name.
     """
 
     value: Any
     changes: Mapping[str, Any] = field(default_factory=lambda: EMPTY)
     say: str = ""
+    repeats: bool = False
     facts: Mapping[str, Any] = field(default_factory=lambda: EMPTY)
 
 

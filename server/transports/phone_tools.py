@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from models.base import ToolSpec
 from server.core.events import SessionConfig
+from server.runtime.announcements import says_connecting, says_goodbye
 from server.runtime.tools import Partial, Result, Toolbox, ToolCall, ToolContext, ToolPolicy, offered
 from server.transports.phrases import PhraseBook, house_book
 
@@ -43,7 +44,8 @@ class EndCall:
     async def run(self, call: ToolCall, context: ToolContext) -> AsyncIterator[Partial | Result]:
         """See RunnableTool."""
         self._leave("")
-        yield Result({"status": "the call ends"}, say=self._book.of(context.language).farewell)
+        said = says_goodbye(call.said, context.language)
+        yield Result({"status": "the call ends"}, say=self._book.of(context.language).farewell, repeats=said)
 
 
 class TransferCall:
@@ -72,7 +74,8 @@ class TransferCall:
     async def run(self, call: ToolCall, context: ToolContext) -> AsyncIterator[Partial | Result]:
         """See RunnableTool."""
         self._leave(self._numbers[call.arguments.get("to") or min(self._numbers)])
-        yield Result({"status": "the call is handed over"}, say=self._book.of(context.language).transfer)
+        said = says_connecting(call.said, context.language)
+        yield Result({"status": "the call is handed over"}, say=self._book.of(context.language).transfer, repeats=said)
 
 
 def equip(

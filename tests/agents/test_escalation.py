@@ -13,7 +13,7 @@ import pytest
 
 from models.base import ChatMessage, ChatRequest, EngineError, ToolCall, ToolCallDelta, ToolSpec
 from scripts.phone_line.twilio import TwilioEnd
-from server.agents.escalation import TOOL, Watch
+from server.agents.escalation import TOOL, TransferToHuman, Watch
 from server.agents.files import EscalationEntry
 from server.agents.hearing import Heard
 from server.agents.library import Role
@@ -24,12 +24,14 @@ from server.errors import SettingsError
 from server.runtime.admission import Admission
 from server.runtime.text_agent import TextAgent
 from server.runtime.tool_runner import ToolRunner
-from server.runtime.tools import MemoryLedger, Toolbox
+from server.runtime.tools import MemoryLedger, Result, Toolbox
+from server.runtime.tools import ToolCall as Call
 from server.transports.base import DoorSettings
 from server.transports.calls import Calls
 from server.transports.carrier import Caller, LineStarted
 from server.transports.phone_tools import PhoneTools, equip
 from server.transports.twilio import TwilioCodec
+from tests.agents.calls import context
 from tests.agents.test_calls_of_agents import SCRIPT, Model, ask, handed, role, write
 from tests.agents.test_library import BOOKING, ROUTER, library
 from tests.runtime.session import Client, call
@@ -304,3 +306,27 @@ async def test_who_calls_again_has_this_call_ended_though_nobody_knows_how_the_l
         assert (ended.outcome, ended.say) == (e.ToolOutcome.OK, "Thank you for calling. Goodbye.")
         runner.close()
     assert left == ["", ""]
+
+
+@pytest.mark.parametrize(
+    ("language", "said", "by_phone", "repeats"),
+    [
+        ("en", "One moment, I will put you through.", True, True),
+        ("de", "Einen Moment, ich verbinde Sie.", True, True),
+        ("de", "Einen Moment, bitte.", True, False),
+        # Nobody is called: what the model has promised does not come.
+        ("de", "Einen Moment, ich verbinde Sie.", False, False),
+    ],
+)
+async def test_who_was_told_of_the_transfer_is_not_told_twice(
+    language: str, said: str, by_phone: bool, repeats: bool
+) -> None:
+    entry = EscalationEntry(
+        say={"en": "I am connecting you.", "de": "Ich verbinde Sie."}, elsewhere="A colleague comes."
+    )
+    around = replace(context(language), transfer=lambda to: by_phone)
+    asked = Call("call_1", TOOL, {"reason": "x"}, "deed", "resp_1", said=said)
+    [result] = [piece async for piece in TransferToHuman({"reception": entry}).run(asked, around)]
+    assert isinstance(result, Result)
+    assert result.repeats is repeats
+    assert result.say == (entry.say[language] if by_phone else "A colleague comes.")

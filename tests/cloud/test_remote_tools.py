@@ -84,3 +84,15 @@ async def test_a_session_that_ends_leaves_no_alarm():
     bench.tools.close()
     begun = asyncio.all_tasks() - before
     await asyncio.wait_for(asyncio.gather(*begun, return_exceptions=True), 20)
+
+
+async def test_a_result_that_the_response_has_told_itself_needs_no_other_words(tool: Clock):
+    tool = Clock(Result("noon", say="It is noon.", repeats=True))
+    bench = Bench(tool)
+    bench.call()
+    tool.go.set()
+    await bench.finished()
+    report = bench.tools.report()
+    assert report is not None
+    assert (report.say, report.quiet) == ("", True)
+    bench.tools.close()

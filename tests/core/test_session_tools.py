@@ -499,3 +499,29 @@ def test_the_callers_silence_is_not_taken_for_an_end_while_a_tool_runs():
     call.silence(1000)
     assert call.all(e.StartIdleTimer) == []
     assert call.tell(e.IdleTimeout()) == []
+
+
+def test_a_tool_knows_what_was_said_before_its_call_and_if_that_was_enough_nothing_more_is_said():
+    call = Call()
+    response = call.asks()
+    assert call.last(e.RunTool).said == "One moment."
+    told = call.found(say="I am connecting you.", repeats=True)
+    assert e.ToolsTold(("call_1",)) in told
+    assert call.last(e.ItemDone).item.output == OPEN
+    assert call.last(e.ResponseCreated).response.id == response
+    assert [output for output in told if isinstance(output, e.StartTimer | e.PrepareResponse | e.StartResponse)] == []
+
+
+def test_what_an_answer_that_was_cut_short_has_said_is_said_again_by_its_tool():
+    call = Call()
+    response = call.question()
+    call.says(response, "I am connecting you.", samples=96_000)
+    call.calls(response, "book")
+    call.finished(response)
+    call.speech()
+    call.silence()
+    call.heard("")
+    call.silence(480)
+    call.found(say="I am connecting you.", repeats=True)
+    assert call.last(e.PrepareResponse).generation.script == "I am connecting you."
+    assert call.all(e.ToolsTold) == []

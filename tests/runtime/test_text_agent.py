@@ -134,6 +134,15 @@ async def test_a_hand_off_is_in_force_for_the_next_step_and_words_of_a_tool_need
     assert model.asked[1].messages[0].text == "You are Ben."
 
 
+async def test_what_the_model_has_said_itself_is_not_said_again() -> None:
+    goodbye = Tool("say_goodbye", Result("over", say="Goodbye.", repeats=True))
+    model = Model([("Goodbye!", {"say_goodbye": {}})])
+    words, _, _ = await answer(agent(model, goodbye))
+    assert words.strip() == "Goodbye!"
+    assert len(model.asked) == 1
+    assert goodbye.calls[0].said == "Goodbye!"
+
+
 async def test_a_deed_of_which_the_client_never_heard_is_not_done_again() -> None:
     ledger, tool = MemoryLedger(), Tool("book", Result({"status": "booked"}))
     script = [("", {"book": {"day": "friday"}}), ("Booked.", {})]

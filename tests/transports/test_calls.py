@@ -83,11 +83,14 @@ class House:
         ears: object = None,
         policy: TurnPolicy | None = None,
         agents: Any = None,
+        language: str | None = None,
     ) -> None:
         self.vad = self.stt = ears or _Deaf()
         self.llm, self.tts = ScriptedChat(answer), ScriptedVoice()
         self.counts = _Counts()
-        door = DoorSettings(SessionConfig(instructions="Be brief."), policy or TurnPolicy(), agents=agents)
+        door = DoorSettings(
+            SessionConfig(instructions="Be brief.", language=language), policy or TurnPolicy(), agents=agents
+        )
         tools = PhoneTools(end_call=True, transfers={"human": "+49302"})
         self.calls = Calls(self, door, manners, Admission(limit), self.counts, tools)  # type: ignore[arg-type]
         self._numbers = itertools.count(1)
@@ -437,6 +440,35 @@ async def test_a_call_that_an_agent_ends_is_over_whatever_the_carriers_rest_api_
         await until_closed(leg)
     assert control.asked == ["CA1 ends"]
     assert house.calls.state("CA1") is CallState.ENDED
+
+
+FAREWELL = "Thank you for calling. Goodbye."
+ABSCHIED = "Danke für Ihren Anruf. Auf Wiederhören."
+
+
+@pytest.mark.parametrize(
+    ("language", "words", "deed", "own"),
+    [
+        ("en", "Have a nice day. Goodbye!", HANG_UP, ""),
+        ("en", "It is booked.", HANG_UP, FAREWELL),
+        ("en", "One moment, I will put you through.", HAND_ON, ""),
+        ("en", "I cannot help with that.", HAND_ON, "One moment, please. I am connecting you."),
+        ("de", "Danke für Ihren Anruf. Auf Wiederhören!", HANG_UP, ""),
+        ("de", "Ihr Termin steht.", HANG_UP, ABSCHIED),
+        ("de", "Einen Moment, ich verbinde Sie.", HAND_ON, ""),
+        ("de", "Soll ich Sie verbinden?", HAND_ON, "Einen Moment bitte. Ich verbinde Sie."),
+    ],
+)
+async def test_a_goodbye_or_a_transfer_is_announced_once(language: str, words: str, deed: ToolCallDelta, own: str):
+    house = House(language=language)
+    house.llm.lines = (words, deed)
+    async with house.call("CA1") as leg:
+        leg.tell(leg.end.key("1"), leg.end.key("#"))
+        await until_closed(leg)
+    assert " ".join(house.tts.said[1:]) == f"{words} {own}".strip()
+    assert len(house.questions) == 1
+    assert house.calls.state("CA1") is CallState.ENDED
+    assert house.calls.transfer_of("CA1") == ("+49302" if deed is HAND_ON else "")
 
 
 async def test_a_call_for_an_agent_that_does_not_exist_is_refused(house: House):
