@@ -72,15 +72,16 @@ class AsteriskSettings(Group):
     audiosocket: str = Field(
         default="",
         pattern=r"^(\S+:\d{1,5})?$",
-        description="Address for AudioSocket connections, as `host:port`; empty for none.",
+        description="Address for AudioSocket connections, as `host:port`; port 0: a free one, which the log names."
+        " Empty for none.",
     )
 
     @field_validator("audiosocket")
     @classmethod
     def _is_a_port(cls, address: str) -> str:
         port = address.rpartition(":")[2]
-        if port and not 1 <= int(port) <= _MAX_PORT:
-            raise ValueError(f"{port} is no port; allowed: 1 to {_MAX_PORT}")
+        if port and int(port) > _MAX_PORT:
+            raise ValueError(f"{port} is no port; allowed: 0 to {_MAX_PORT}")
         return address
 
 

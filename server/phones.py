@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import logging
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
     from server.transports.twilio_rest import TwilioRest
     from server.transports.vonage_rest import VonageRest
+
+_log = logging.getLogger(__name__)
 
 _WITH_TOKEN = {
     "vonage": Carrier(lambda _: vonage.VonageCodec(), vonage.answer, vonage.hang_up),
@@ -116,6 +119,9 @@ async def running(calls: Calls, settings: Settings) -> AsyncIterator[None]:
             calls, *where, agents.get("*", ""), asks_next=bool(settings.phone.token.get_secret_value())
         )
     )
+    if listener is not None:
+        host, port = listener.sockets[0].getsockname()[:2]
+        _log.info("listening for AudioSocket", extra={"host": host, "port": port})
     try:
         yield
     finally:

@@ -8,11 +8,12 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tests.e2e.call import Caller
@@ -47,6 +48,16 @@ class Server:
         except urllib.error.HTTPError as error:
             with error:
                 return error.code, error.read().decode()
+
+    def logged(self, message: str, within_s: float = 60) -> dict[str, Any]:
+        """The first entry of its log with this message; waits for it. Raises TimeoutError."""
+        deadline = time.monotonic() + within_s
+        while time.monotonic() < deadline:
+            for line in list(self.log):
+                if (entry := json.loads(line))["message"] == message:
+                    return dict(entry)
+            time.sleep(0.02)
+        raise TimeoutError(f"the server has not logged {message!r} in {within_s} s")
 
     def children(self) -> list[int]:
         """Process ids of its workers."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import socket
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,16 +15,13 @@ COMMAND = (sys.executable, str(PEER))
 
 @contextmanager
 def listening(*command: str) -> Iterator[str]:
-    """Its address over streamable HTTP, for as long as the block lasts. command: gets the port as last argument."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    process = subprocess.Popen([*(command or COMMAND), str(port)], stderr=subprocess.PIPE, text=True)
+    """Its address over streamable HTTP, for as long as the block lasts. command: gets the port as last argument, 0 for
+    any that is free."""
+    process = subprocess.Popen([*(command or COMMAND), "0"], stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
     with process.stderr:
-        for line in process.stderr:
-            if "Uvicorn running" in line:
-                break
-        yield f"http://127.0.0.1:{port}/mcp"
+        running = (re.search(r"Uvicorn running on (\S+)", line) for line in process.stderr)
+        address = next(found[1] for found in running if found)
+        yield f"{address}/mcp"
         process.kill()
         process.wait(30)

@@ -16,6 +16,12 @@ from tests.models.speech import speak
 RATE = 8_000
 
 
+def audiosocket_of(server: Server) -> tuple[str, int]:
+    """Where it takes AudioSocket connections, if its port was left to it."""
+    entry = server.logged("listening for AudioSocket")
+    return entry["host"], entry["port"]
+
+
 async def ask(line: Line, text: str, *, quiet_s: float = 0.8) -> Pcm16:
     """Say it, and hear the whole answer: it is over when nothing was heard for so long."""
     rate = line.end.samples.rate

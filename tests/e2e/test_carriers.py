@@ -15,7 +15,7 @@ import websockets
 from scripts.phone_line.caller import quiet_after
 from scripts.phone_line.carriers import CARRIERS, House, carrier_call
 from tests.e2e.conftest import Server, start, stop
-from tests.e2e.phone import RATE, ask, speak_over_the_answer, understood
+from tests.e2e.phone import RATE, ask, audiosocket_of, speak_over_the_answer, understood
 from tests.models.speech import speak
 from tests.transports.rest_api import RestApi, rest_api
 from tests.transports.rsa import rsa_key
@@ -37,8 +37,6 @@ def switchboard(tmp_path_factory: pytest.TempPathFactory, vonage_api: RestApi) -
     """A server that takes calls of all of them."""
     key = tmp_path_factory.mktemp("vonage") / "private.key"
     key.write_text(rsa_key()[0])
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
     server = start(
         KAMMERTON_PHONE__PUBLIC_URL=PUBLIC,
         KAMMERTON_PHONE__TOKEN=TOKEN,
@@ -47,9 +45,9 @@ def switchboard(tmp_path_factory: pytest.TempPathFactory, vonage_api: RestApi) -
         KAMMERTON_VONAGE__APPLICATION_ID="aaaa-bbbb",
         KAMMERTON_VONAGE__PRIVATE_KEY=str(key),
         KAMMERTON_VONAGE__API_URL=vonage_api.url,
-        KAMMERTON_ASTERISK__AUDIOSOCKET=f"127.0.0.1:{port}",
+        KAMMERTON_ASTERISK__AUDIOSOCKET="127.0.0.1:0",
     )
-    yield server, House(server.base_url, PUBLIC, TOKEN, ("127.0.0.1", port))
+    yield server, House(server.base_url, PUBLIC, TOKEN, audiosocket_of(server))
     stop(server)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -19,7 +18,7 @@ from scripts.phone_line.line import Line
 from scripts.phone_line.measure import speech_bounds
 from scripts.phone_line.twilio import TwilioAccount, twilio_call
 from tests.e2e.conftest import Server, start
-from tests.e2e.phone import RATE, understood
+from tests.e2e.phone import RATE, audiosocket_of, understood
 from tests.models.speech import speak
 
 TOKEN = "an auth token of nobody's account"
@@ -29,18 +28,17 @@ PUBLIC = "https://voice.example.org"
 @asynccontextmanager
 async def house(session_s: float = 60, call_s: float = 60) -> AsyncIterator[tuple[Server, TwilioAccount, House]]:
     """A server that waits for those who are there; it must end by itself, and well."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        audiosocket = probe.getsockname()
     server = start(
         KAMMERTON_SERVER__DRAIN_S=str(session_s),
         KAMMERTON_PHONE__DRAIN_S=str(call_s),
         KAMMERTON_PHONE__PUBLIC_URL=PUBLIC,
         KAMMERTON_PHONE__GREETING="Hello.",
         KAMMERTON_TWILIO__AUTH_TOKEN=TOKEN,
-        KAMMERTON_ASTERISK__AUDIOSOCKET="{}:{}".format(*audiosocket),
+        KAMMERTON_ASTERISK__AUDIOSOCKET="127.0.0.1:0",
     )
     try:
-        yield server, TwilioAccount(server.base_url, PUBLIC, TOKEN), House(server.base_url, PUBLIC, "", audiosocket)
+        place = House(server.base_url, PUBLIC, "", audiosocket_of(server))
+        yield server, TwilioAccount(server.base_url, PUBLIC, TOKEN), place
         server.drain.join(60)
         assert server.process.wait(60) == 0
     finally:
@@ -49,13 +47,6 @@ async def house(session_s: float = 60, call_s: float = 60) -> AsyncIterator[tupl
         server.drain.join(60)
         assert server.process.stderr is not None
         server.process.stderr.close()
-
-
-async def told(server: Server, message: str) -> None:
-    """Wait for this line in its log."""
-    async with asyncio.timeout(60):
-        while not any(json.loads(line)["message"] == message for line in list(server.log)):  # noqa: ASYNC110
-            await asyncio.sleep(0.02)
 
 
 async def refused(server: Server) -> tuple[dict[str, str], int]:
@@ -85,7 +76,7 @@ async def test_a_call_under_way_hears_its_answer_to_the_end_while_new_ones_are_t
             end = line.say(question, RATE) + speech_bounds(question)[1]
             await begun_after(line, 0)
             ending.process.send_signal(signal.SIGTERM)
-            await told(ending, "draining")
+            await asyncio.to_thread(ending.logged, "draining")
             await line.after(end)
             assert await account.ask("CA" + "1" * 32, "+49301") is None
             assert account.spoken == ["We cannot take your call just now. Please call again in a few minutes."]
@@ -123,6 +114,6 @@ async def test_a_second_signal_ends_it_at_once():
     async with house() as (server, account, _), twilio_call(account) as line:
         await quiet_after(line, 0)
         server.process.send_signal(signal.SIGTERM)
-        await told(server, "draining")
+        await asyncio.to_thread(server.logged, "draining")
         server.process.send_signal(signal.SIGTERM)
         await hung_up(line)

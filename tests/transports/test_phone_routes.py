@@ -41,7 +41,7 @@ async def test_plivo_reaches_the_agent_of_the_number_whatever_its_name():
     assert wanted == ["front-desk_2"]
 
 
-@pytest.mark.parametrize("port", [0, 65_536, 99_999])
+@pytest.mark.parametrize("port", [65_536, 99_999])
 def test_a_port_that_is_none_is_told_at_the_start(port: int):
-    with pytest.raises(SettingsError, match=f"asterisk.audiosocket.*{port} is no port; allowed: 1 to 65535"):
+    with pytest.raises(SettingsError, match=f"asterisk.audiosocket.*{port} is no port; allowed: 0 to 65535"):
         load({"asterisk.audiosocket": f"127.0.0.1:{port}"})
