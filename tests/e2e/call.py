@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+from collections import deque
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any
@@ -32,7 +33,7 @@ class Caller:
         self._client = AsyncOpenAI(base_url=f"{base_url}/v1", api_key=key, max_retries=0)
         self._manager = self._client.realtime.connect(model=model, extra_query=query or {})
         self._session = session
-        self._said: asyncio.Queue[Pcm16] = asyncio.Queue()
+        self._said: deque[Pcm16] = deque()
         self._changed = asyncio.Condition()
         self.format = session.get("audio", {}).get("input", {}).get("format", {}).get("type", "audio/pcm")
         self.output = session.get("audio", {}).get("output", {}).get("format", {}).get("type", "audio/pcm")
@@ -72,11 +73,11 @@ class Caller:
         size = self.rate * _PIECE_MS // 1000
         loop = asyncio.get_running_loop()
         due = loop.time()
-        left = np.zeros(0, np.int16)
         while True:
-            if not len(left) and not self._said.empty():
-                left = self._said.get_nowait()
-            piece, left = left[:size], left[size:]
+            piece = self._said.popleft() if self._said else np.zeros(0, np.int16)
+            if len(piece) > size:
+                self._said.appendleft(piece[size:])
+            piece = piece[:size]
             await self.append(np.pad(piece, (0, size - len(piece))))
             due += _PIECE_MS / 1000 / self.pace
             await asyncio.sleep(max(0.0, due - loop.time()))
@@ -89,8 +90,12 @@ class Caller:
 
     def say(self, pcm: Pcm16, rate: int = 16_000) -> int:
         """Speak into the microphone; returns where in ``events`` the reaction begins."""
-        self._said.put_nowait(resample(pcm, rate, self.rate))
+        self._said.append(resample(pcm, rate, self.rate))
         return len(self.events)
+
+    def fall_silent(self) -> None:
+        """Say nothing of what is not said yet."""
+        self._said.clear()
 
     async def until(self, kind: str, since: int = 0, timeout_s: float = 60) -> Any:
         """The first event of this type from index ``since`` on."""
