@@ -286,9 +286,7 @@ async def test_a_call_is_answered_and_stops_when_it_is_spoken_over(shop: Server,
     async with twilio_call(account) as line:
         await quiet_after(line, 0)
         answer = await ask(line, QUESTION)
-        stopped, spoken = await speak_over_the_answer(line)
+        begins = await speak_over_the_answer(line)
         assert line.recording.findings == []
     assert await understood(shop, answer) & {"assistant", "no"}
-    assert stopped is not None
-    assert stopped < spoken
-    assert line.recording.clears == 1
+    assert [at >= begins for at in line.recording.cleared] == [True]

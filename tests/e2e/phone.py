@@ -9,7 +9,7 @@ import httpx2
 from models.audio import Pcm16, write_wav
 from scripts.phone_line.caller import begun_after, quiet_after
 from scripts.phone_line.line import Line
-from scripts.phone_line.measure import speech_bounds, stopped_after_ms
+from scripts.phone_line.measure import speech_bounds
 from tests.e2e.conftest import Server
 from tests.models.speech import speak
 
@@ -32,16 +32,16 @@ async def ask(line: Line, text: str, *, quiet_s: float = 0.8) -> Pcm16:
     return line.recording.heard_pcm[end:]
 
 
-async def speak_over_the_answer(line: Line) -> tuple[float | None, float]:
-    """Milliseconds that the voice went on when spoken over, and how long what was said over it took."""
+async def speak_over_the_answer(line: Line) -> int:
+    """Tell it to stop in the middle of an answer, and hear out what it says to that; the sample at which that began."""
     question, over = speak("Tell me a story.", rate=RATE), speak("Stop please.", rate=RATE)
     end = line.say(question, RATE) + speech_bounds(question)[1]
     await line.after(end)
     await begun_after(line, end)
     await line.after(line.samples + RATE // 2)
-    begins = line.say(over, RATE) + speech_bounds(over)[0]
-    await line.after(begins + RATE)
-    return stopped_after_ms(line.recording.heard_pcm, begins, RATE), len(over) * 1000 / RATE
+    begins = line.say(over, RATE)
+    await quiet_after(line, begins + len(over))
+    return begins
 
 
 async def understood(server: Server, pcm: Pcm16, rate: int = RATE) -> set[str]:

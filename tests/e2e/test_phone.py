@@ -83,10 +83,8 @@ async def test_a_spoken_question_is_answered_over_good_lines_and_bad_ones(switch
 async def test_whoever_speaks_over_the_answer_is_listened_to_at_once(account: TwilioAccount):
     async with twilio_call(account) as line:
         await quiet_after(line, 0)
-        stopped, spoken = await speak_over_the_answer(line)
-        assert stopped is not None
-        assert stopped < spoken
-        assert line.recording.clears == 1
+        begins = await speak_over_the_answer(line)
+        assert [at >= begins for at in line.recording.cleared] == [True]
 
 
 async def test_the_number_that_was_called_says_which_agent_answers_and_its_tools_run(switchboard: Server):
