@@ -39,7 +39,8 @@ from scripts.phone_line.twilio import TwilioAccount, twilio_call
 _TOKEN, _PUBLIC = "the token of no account", "https://voice.example.org"
 _PHONE = 8_000
 _SNR_DB = 10.0
-LINES = ("clean", "loss", "jitter", "both", "heavy", "noise")
+_ECHO_DB = 20.0
+LINES = ("clean", "loss", "jitter", "both", "heavy", "noise", "echo")
 NAMES = {
     "clean": "clean",
     "loss": "5 % of the frames lost",
@@ -47,6 +48,7 @@ NAMES = {
     "both": "5 % lost and 80 ms jitter",
     "heavy": "20 % of the frames lost",
     "noise": f"noise {_SNR_DB:.0f} dB below the voice",
+    "echo": f"our voice comes back, {_ECHO_DB:.0f} dB softer",
 }
 QUESTIONS = (
     ("en-us", "What time do you open on Friday?", ToolCall("get_opening_hours", {"day": "friday"})),
@@ -221,6 +223,7 @@ def trouble(line: str, seed: int) -> Trouble:
         "both": Trouble(loss=0.05, jitter_ms=80, seed=seed),
         "heavy": Trouble(loss=0.2, seed=seed),
         "noise": Trouble(noise_dbfs=level - _SNR_DB, seed=seed),
+        "echo": Trouble(echo_db=_ECHO_DB, seed=seed),
     }[line]
 
 

@@ -2,7 +2,8 @@
 
 Callers on good lines and bad ones have a story told and speak into it. Told: how long the voice went on, and, for the
 slowest, where the time went: until the server had heard enough, until the line had brought that, until the caller's
-ear was silent. All in ms of the line's clock. Then sounds that are no interruption: how often the story ended by them,
+ear was silent. All in ms of the line's clock. And how many of the words, the stories' requests among them, were
+understood. Then sounds that are no interruption: how often the story ended by them,
 and how often it only paused.
 """
 
@@ -26,6 +27,7 @@ from benchmarks.phone_lines import LINES, NAMES, OVER, STORY, House, house, spok
 from benchmarks.process import machine
 from benchmarks.speech import RATE
 from benchmarks.summary import percentiles
+from benchmarks.tool_scoring import word_errors
 from scripts.phone_line.caller import begun_after, quiet_after
 from scripts.phone_line.line import Line
 from scripts.phone_line.measure import speech_bounds, stop_of
@@ -89,11 +91,16 @@ async def call(at: House, number: int, name: str, said: Iterable[tuple[str, Pcm]
     return call_sid, line, found
 
 
-def explain(at: House, call_sid: str, line: Line, found: Iterable[Over]) -> None:
-    """Add what the server's log says about each stop."""
+def explain(at: House, call_sid: str, line: Line, found: Sequence[Over]) -> tuple[int, int]:
+    """Add what the server's log says about each stop. Returns the words that it got wrong, and how many were said."""
     entries = [json.loads(entry) for entry in at.log.read_text().splitlines() if entry.startswith("{")]
     ended = [entry for entry in entries if entry["message"] == "call over"]
     (session,) = (entry["session"] for entry in ended if entry["call"] == call_sid)
+    heard = {
+        entry["item"]: entry["pii.transcript"]
+        for entry in entries
+        if entry["message"] == "turn transcribed" and entry["session"] == session
+    }
     told = [
         (entry["message"], float(entry["at_ms"]))
         for entry in entries
@@ -105,6 +112,8 @@ def explain(at: House, call_sid: str, line: Line, found: Iterable[Over]) -> None
             frame = int(-(-over.noticed // _FRAME_MS)) - 1
             later = [ms for number, ms in line.recording.delivered_ms.items() if number >= frame]
             over.brought = min(later, default=None)
+    said = (text for over in found for text in (STORY[1], over.what))
+    return word_errors(" ".join(said), " ".join(heard.values()))
 
 
 def _noticed(told: Iterable[tuple[str, float]], over: Over) -> float | None:
@@ -127,7 +136,7 @@ def interruptions(calls: int, each: int) -> Iterator[list[tuple[str, Pcm]]]:
         yield [(text, spoken(voice, text)) for voice, text in itertools.islice(texts, each)]
 
 
-def line_row(name: str, found: Sequence[Over]) -> str:
+def line_row(name: str, found: Sequence[Over], wrong: int, words: int) -> str:
     known = [over.took for over in found if over.took is not None]
     stops = percentiles(known)
     cells = [
@@ -137,6 +146,7 @@ def line_row(name: str, found: Sequence[Over]) -> str:
         sum(ms > _WANTED_MS for ms in known),
         len(found) - len(known),
         sum(over.pauses > 0 for over in found),
+        f"{wrong} of {words}",
     ]
     return f"| {' | '.join(map(str, cells))} |"
 
@@ -158,15 +168,24 @@ async def main(lines: Sequence[str], calls: int, each: int, profile: str, harmle
     _console.print(f"Machine: {machine()}, profile {profile}. {time.strftime('%Y-%m-%d')}.")
     slowest: list[tuple[str, Over]] = []
     with house(calls, profile, "debug") as at:
-        table("line", "spoken over", "stopped p50 ms", "p95", "longest", "over 250 ms", "went on", "paused before")
+        table(
+            "line",
+            "spoken over",
+            "stopped p50 ms",
+            "p95",
+            "longest",
+            "over 250 ms",
+            "went on",
+            "paused before",
+            "words wrong",
+        )
         for name in lines:
             said = enumerate(interruptions(calls, each))
             done = await asyncio.gather(*(call(at, number, name, texts) for number, texts in said))
             await asyncio.sleep(0.5)  # the last lines of the log
-            for call_sid, line, overs in done:
-                explain(at, call_sid, line, overs)
+            words = [explain(at, call_sid, line, overs) for call_sid, line, overs in done]
             found = [over for _, _, overs in done for over in overs]
-            _console.print(line_row(NAMES[name], found))
+            _console.print(line_row(NAMES[name], found, *map(sum, zip(*words, strict=True))))
             found.sort(key=lambda over: -1e9 if over.took is None else -over.took)
             slowest += [(NAMES[name], over) for over in found[:_SLOWEST]]
         table("slowest", "ms", "heard enough after", "line", "server, clear, ear", "paused before")

@@ -8,10 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.transports.echo import EchoGate
 from server.transports.playout import Piece, Playout
 from server.transports.timeline import Timeline
-from tests.models.speech import at_level, noise
 
 FRAME = 160
 
@@ -201,28 +199,3 @@ def test_whatever_is_lost_the_callers_clock_stays_true(lost: set[int], jitter: l
             heard += before + 20
             # A gap longer than all that is filled is cut; these are shorter.
             assert abs(heard - (number + 1) * 20) < 40
-
-
-def test_what_comes_back_much_softer_than_it_was_said_is_an_echo_and_a_caller_is_not():
-    clock = Clock()
-    gate, voice = EchoGate(clock), noise(0.1, dbfs=-20, rate=8_000)
-    echo, caller = at_level(voice, -38), noise(0.02, dbfs=-26, rate=8_000, seed=2)
-    assert not gate.is_echo(echo)
-    gate.said(voice, clock.now + 0.1)
-    assert gate.is_echo(echo)
-    assert not gate.is_echo(caller)
-    clock.now += 1.0
-    assert not gate.is_echo(echo)
-
-
-def test_what_is_soft_in_a_callers_words_is_no_echo():
-    clock = Clock()
-    gate, voice = EchoGate(clock), noise(0.1, dbfs=-20, rate=8_000)
-    consonant, vowel = at_level(voice, -45), noise(0.02, dbfs=-24, rate=8_000, seed=2)
-    gate.said(voice, clock.now + 2.0)
-    assert gate.is_echo(consonant)
-    assert not gate.is_echo(vowel)
-    clock.now += 0.2
-    assert not gate.is_echo(consonant)
-    clock.now += 0.2
-    assert gate.is_echo(consonant)
