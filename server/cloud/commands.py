@@ -9,6 +9,7 @@ from types import UnionType
 
 from server.cloud.base import Command
 from server.core import events as e
+from server.core.tools import name_taken
 
 _BLAMED: tuple[tuple[str, type | UnionType], ...] = (
     ("item_create", e.CreateItem),
@@ -156,11 +157,13 @@ def _answers(event: e.Event, command: Command) -> bool:
 
 def refused_change(fact: e.UpdateSession, config: e.SessionConfig) -> e.Error | None:
     """What is wrong with a client's change of the configuration before any provider sees it."""
-    own = {tool.tool.name for tool in config.server_tools}
-    taken = next((tool.name for tool in fact.changes.get("tools", ()) if tool.name in own), None)
-    message = ""
-    if taken is not None:
-        message = f"The name '{taken}' is taken by a tool that this server runs; choose another one."
-    elif fact.changes.get("mcp"):
+    message = name_taken((tool.name for tool in fact.changes.get("tools", ())), config.server_tools)
+    if not message and fact.changes.get("mcp"):
         message = "This session's model is a hosted one; tools of type 'mcp' are not available to it."
     return e.Error("invalid_value", message, "session.tools", fact.event_id) if message else None
+
+
+def refused_response(fact: e.CreateResponse, config: e.SessionConfig) -> e.Error | None:
+    """What is wrong with a response that a client asks for before any provider sees it."""
+    taken = name_taken((tool.name for tool in fact.overrides.tools or ()), config.server_tools)
+    return e.Error("invalid_value", taken, "response.tools", fact.event_id) if taken else None

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from models.base import EngineError
 from server.cloud import base as b
-from server.cloud.commands import Commands, refused_change
+from server.cloud.commands import Commands, refused_change, refused_response
 from server.cloud.floor import Floor
 from server.cloud.heard import Heard
 from server.cloud.interruptions import Interruptions
@@ -100,6 +100,8 @@ class RemoteSession:
                 await self._update(fact)
             case e.CreateItem():
                 await self._command(replace(fact, item=self._named(fact.item)))
+            case e.CreateResponse() if refusal := refused_response(fact, self.config):
+                await self._tell(refusal)
             case e.CreateResponse() if self._tools.running:
                 self._floor.answer(fact)
             case _ if isinstance(fact, _PASSED_ON):

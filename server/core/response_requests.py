@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from server.core import events as e
-from server.core.conversation import Conversation
+from server.core.generations import takes_server_tools
 from server.core.response import Response
+from server.core.state import State
+from server.core.tools import name_taken
 
 _MAX_BESIDE = 8
 """Out-of-band responses that one session may have under way."""
 
 
-def refusal(fact: e.CreateResponse, active: Response | None, beside: int, conversation: Conversation) -> e.Error | None:
+def refusal(fact: e.CreateResponse, active: Response | None, beside: int, state: State) -> e.Error | None:
     """The error that answers the event; None if a response can be made.
 
     active: the response of the default conversation that is being made. beside: how many out-of-band ones are.
@@ -28,7 +30,10 @@ def refusal(fact: e.CreateResponse, active: Response | None, beside: int, conver
         message = f"{_MAX_BESIDE} responses outside the conversation are in progress; wait until one is finished."
         return e.Error("rate_limit_exceeded", message, None, fact.event_id, "rate_limit_error")
     for entry in overrides.input or ():
-        if isinstance(entry, str) and entry not in conversation:
+        if isinstance(entry, str) and entry not in state.conversation:
             message = f"Item '{entry}' in 'response.input' does not exist in this conversation."
             return e.Error("invalid_value", message, "response.input", fact.event_id)
+    own = state.server_tools if takes_server_tools(overrides) else ()
+    if taken := name_taken((tool.name for tool in overrides.tools or ()), own):
+        return e.Error("invalid_value", taken, "response.tools", fact.event_id)
     return None

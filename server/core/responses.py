@@ -41,7 +41,7 @@ class Responses:
         """response.create"""
         overrides = fact.overrides
         beside = sum(not response.default for response in self._known.values())
-        refused = refusal(fact, self._active, beside, self._state.conversation)
+        refused = refusal(fact, self._active, beside, self._state)
         if refused is not None:
             return [refused]
         if overrides.conversation == "none":

@@ -19,6 +19,7 @@ from server.core.pause import Pause
 from server.core.playout import Ledger
 from server.core.responses import Responses
 from server.core.state import State
+from server.core.tools import name_taken
 from server.core.turns import TurnPolicy
 
 _TRUNCATE_SLACK_MS = 100
@@ -146,11 +147,9 @@ class Session:
         """session.update"""
         state = self._state
         new = replace(state.config, **fact.changes)
-        own = {tool.tool.name for tool in (*new.server_tools, *state.server_tools)}
-        for tool in new.tools:
-            if tool.name in own:
-                message = f"The name '{tool.name}' is taken by a tool that this server runs; choose another one."
-                return [e.Error("invalid_value", message, "session.tools", fact.event_id)]
+        # Only of tools that the client names now: one that it has may have lost its name to an agent since.
+        if taken := name_taken((tool.name for tool in fact.changes.get("tools", ())), state.server_tools):
+            return [e.Error("invalid_value", taken, "session.tools", fact.event_id)]
         if state.spoke and new.voice != state.config.voice:
             message = "Cannot update a conversation's voice if assistant audio is present."
             return [e.Error("cannot_update_voice", message, "session.audio.output.voice", fact.event_id)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
@@ -117,6 +117,13 @@ class ToolLimits:
 
     turn: int = 8
     session: int = 200
+
+
+def name_taken(named: Iterable[str], own: Iterable[ServerTool]) -> str:
+    """What a client is told whose tool has the name of one that the server runs; "" if none has."""
+    taken = {tool.tool.name for tool in own}
+    found = next((name for name in named if name in taken), None)
+    return f"The name '{found}' is taken by a tool that this server runs; choose another one." if found else ""
 
 
 def in_language(texts: Mapping[str, str], language: str | None) -> str:

@@ -22,6 +22,8 @@ from models.base import (
     Usage,
 )
 from server.core import events as e
+from server.core.tools import name_taken
+from server.errors import ClientError
 from server.runtime.tool_runner import ToolRunner
 from server.runtime.tools import Toolbox
 
@@ -74,7 +76,10 @@ class TextAgent:
         """See ChatModel. The model behind it serves others, and stays."""
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[ChatDelta, None]:
-        """See ChatModel. Ends with one ChatDone, whose usage is that of all steps."""
+        """See ChatModel. Ends with one ChatDone, whose usage is that of all steps. Raises ClientError for a tool of the
+        client's that has the name of one of the server's."""
+        if taken := name_taken((tool.name for tool in request.tools), self._config.server_tools):
+            raise ClientError("invalid_value", taken, "tools")
         messages = list(request.messages)
         used = Usage(0, 0)
         ran: list[str] = []

@@ -772,6 +772,10 @@ async def test_a_name_of_a_server_tool_is_not_for_clients(provider: Provider):
         endpoint = e.McpEndpoint("crm", "https://crm.example/mcp")
         await call.runner.receive(e.UpdateSession("event_2", {"mcp": (endpoint,)}))
         await call.door.until_number(e.Error, 2)
-        assert [error.event_id for error in call.door.of(e.Error)] == ["event_1", "event_2"]
+        own = e.ResponseOverrides(tools=(e.Tool("tell_time", "", {}),))
+        await call.runner.receive(e.CreateResponse("event_3", own))
+        await call.door.until_number(e.Error, 3)
+        assert [error.event_id for error in call.door.of(e.Error)] == ["event_1", "event_2", "event_3"]
         there = await provider.connection()
         assert len(there.of("session.update")) <= 1
+        assert not there.of("response.create")

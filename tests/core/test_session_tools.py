@@ -525,3 +525,33 @@ def test_what_an_answer_that_was_cut_short_has_said_is_said_again_by_its_tool():
     call.found(say="I am connecting you.", repeats=True)
     assert call.last(e.PrepareResponse).generation.script == "I am connecting you."
     assert call.all(e.ToolsTold) == []
+
+
+TAKEN = "The name 'book' is taken by a tool that this server runs; choose another one."
+
+
+@pytest.mark.parametrize(
+    ("fact", "param"),
+    [
+        (e.UpdateSession("ev", {"tools": (CLIENTS, BOOK.tool)}), "session.tools"),
+        (e.CreateResponse("ev", e.ResponseOverrides(tools=(CLIENTS, BOOK.tool))), "response.tools"),
+    ],
+)
+def test_a_clients_tool_with_the_name_of_the_servers_is_refused_by_its_name(fact: e.Input, param: str):
+    call = Call()
+    assert call.tell(fact) == [e.Error("invalid_value", TAKEN, param, "ev")]
+    assert call.session.config.tools == (CLIENTS,)
+
+
+def test_a_response_beside_the_conversation_has_no_tools_of_the_servers_and_may_use_their_names():
+    call = Call()
+    call.tell(e.CreateResponse(None, e.ResponseOverrides(conversation="none", input=(), tools=(BOOK.tool,))))
+    assert call.last(e.StartResponse).generation.tools == (BOOK.tool,)
+
+
+def test_a_name_that_a_hand_off_has_taken_does_not_stop_other_changes_of_the_session():
+    call = Call()
+    call.asks()
+    door = replace(BOOK, tool=replace(BOOK.tool, name=CLIENTS.name))
+    call.found(changes={"server_tools": (door,)})
+    assert names(call.tell(e.UpdateSession(None, {"speed": 1.2})))[0] == "SessionUpdated"

@@ -7,6 +7,8 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import pytest
+
 from models.base import (
     ChatDelta,
     ChatDone,
@@ -19,6 +21,7 @@ from models.base import (
 )
 from server.core.events import SessionConfig, ToolLimits
 from server.core.tools import ToolPolicy
+from server.errors import ClientError
 from server.runtime.text_agent import TextAgent
 from server.runtime.tools import MemoryLedger, Partial, Result, Toolbox, ToolCall, ToolContext, offered
 
@@ -132,6 +135,14 @@ async def test_a_hand_off_is_in_force_for_the_next_step_and_words_of_a_tool_need
     words, _, done = await answer(agent(model, *tools))
     assert (words, done.finish_reason) == ("Bye.", "stop")
     assert model.asked[1].messages[0].text == "You are Ben."
+
+
+async def test_a_clients_tool_with_the_name_of_the_servers_is_refused() -> None:
+    model = Model([("Yes.", {})])
+    with pytest.raises(ClientError, match="The name 'get_price' is taken") as caught:
+        await answer(agent(model, Tool("get_price", Result(25))), ToolSpec("get_price", "Mine.", {"type": "object"}))
+    assert caught.value.param == "tools"
+    assert model.asked == []
 
 
 async def test_what_the_model_has_said_itself_is_not_said_again() -> None:
