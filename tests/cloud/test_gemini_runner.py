@@ -39,6 +39,11 @@ class Client:
         self.order = Order()
         self._news = asyncio.Condition()
         self.runner: RemoteRunner
+        self.stages: set[str] = set()
+
+    def observe_stage(self, stage: str, seconds: float) -> None:
+        """See ``StageObserver``."""
+        self.stages.add(stage)
 
     async def send(self, event: e.Event) -> None:
         """See ``Peer``."""
@@ -99,7 +104,7 @@ async def session(
         return f"{prefix}_{next(numbers)}"
 
     config = config or e.SessionConfig(transcription=e.InputTranscription())
-    plan = SessionPlan("sess_1", config, TurnPolicy(), cast(Any, None), cast(Any, None), new_id)
+    plan = SessionPlan("sess_1", config, TurnPolicy(), cast(Any, None), client, new_id)
     options = GeminiOptions(model, KEY, server.url, session_s=session_s)
     pool = Pool(dial, spares=0)
     client.runner = RemoteRunner(plan, client, "gemini", GeminiDialect(options, "conv_1", new_id), pool)
@@ -164,7 +169,9 @@ async def test_after_a_break_the_conversation_goes_on_in_a_fresh_session(model: 
     habits = Habits(played=0.02, no_resuming="Request contains an invalid argument.")
     async with GeminiServer([ASKED, Scene("Yes."), STORY], habits) as server, session(server, model) as client:
         await client.ask("Are you a real person?")
+        assert not client.stages, "Gemini does not tell when a spoken turn has ended"
         await client.type("Is that so?", "t1")
+        assert client.stages >= {"response_created", "tts_first_audio"}
         await server.ready[0].close()
         await server.until(lambda: len(server.ready) > 1)
         assert words(await client.ask("Tell me a story.")) == STORY.says
