@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 
 import httpx2
 
@@ -42,6 +43,12 @@ async def speak_over_the_answer(line: Line) -> int:
     begins = line.say(over, RATE)
     await quiet_after(line, begins + len(over))
     return begins
+
+
+def stopped_in(server: Server) -> set[str]:
+    """The sessions in which it has stopped an answer, by its log, which must be at ``debug``."""
+    entries = map(json.loads, list(server.log))
+    return {entry["session"] for entry in entries if entry["message"] == "answer stopped"}
 
 
 async def understood(server: Server, pcm: Pcm16, rate: int = RATE) -> set[str]:

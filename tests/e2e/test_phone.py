@@ -15,7 +15,7 @@ from scripts.phone_line.caller import quiet_after
 from scripts.phone_line.line import Line, Recording, Trouble
 from scripts.phone_line.twilio import TwilioAccount, TwilioEnd, sign, twilio_call
 from tests.e2e.conftest import ROOT, Server, start, stop
-from tests.e2e.phone import ask, speak_over_the_answer, understood
+from tests.e2e.phone import ask, speak_over_the_answer, stopped_in, understood
 from tests.transports.rest_api import RestApi, rest_api
 
 TOKEN = "an auth token of nobody's account"
@@ -49,6 +49,7 @@ def switchboard(tmp_path_factory: pytest.TempPathFactory, twilio_api: RestApi) -
         KAMMERTON_PHONE__VOICEMAIL="Please call us back.",
         KAMMERTON_PHONE__PUBLIC_URL=PUBLIC,
         KAMMERTON_PHONE__GREETING=GREETING,
+        KAMMERTON_LOG__LEVEL="debug",
         KAMMERTON_LOG__PII="true",
     )
     yield server
@@ -80,11 +81,14 @@ async def test_a_spoken_question_is_answered_over_good_lines_and_bad_ones(switch
         assert recording.clears == 0, trouble
 
 
-async def test_whoever_speaks_over_the_answer_is_listened_to_at_once(account: TwilioAccount):
+async def test_whoever_speaks_over_the_answer_is_listened_to_at_once(switchboard: Server, account: TwilioAccount):
+    before = stopped_in(switchboard)
     async with twilio_call(account) as line:
         await quiet_after(line, 0)
         begins = await speak_over_the_answer(line)
         assert [at >= begins for at in line.recording.cleared] == [True]
+    # It was not silent for a moment only.
+    assert len(stopped_in(switchboard) - before) == 1
 
 
 async def test_the_number_that_was_called_says_which_agent_answers_and_its_tools_run(switchboard: Server):
