@@ -63,6 +63,17 @@ class Server:
 
 
 @contextmanager
+def held_port() -> Iterator[int]:
+    """A port of the loopback for a server that has to be told one. While it is held nobody is given it by chance; a
+    server that asks for it by number can listen on it, if it sets SO_REUSEADDR, as servers on asyncio do."""
+    with socket.socket() as holder:
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        holder.bind(("127.0.0.1", 0))
+        port: int = holder.getsockname()[1]
+        yield port
+
+
+@contextmanager
 def serve(
     profile: str = "tiny",
     tree: Path | None = None,
@@ -76,26 +87,25 @@ def serve(
     tree: the checkout whose server it is, with the ``python`` that has what it needs; default: the one of the caller.
     log: where its log goes, None for nowhere.
     """
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [python, "-m", "server", "serve", "--profile", profile, "--port", str(port)]
     started = time.monotonic()
     if tree is not None:
         environment = {**environment, "PYTHONPATH": str(tree)}
-    process = subprocess.Popen(command, cwd=tree, env={**os.environ, **environment}, stderr=log or subprocess.DEVNULL)
-    try:
-        wait_ready(f"http://127.0.0.1:{port}/readyz", process)
-        yield Server(process.pid, port, time.monotonic() - started)
-    finally:
-        process.send_signal(signal.SIGTERM)
+    with held_port() as port:
+        command = [python, "-m", "server", "serve", "--profile", profile, "--port", str(port)]
+        variables = {**os.environ, **environment}
+        process = subprocess.Popen(command, cwd=tree, env=variables, stderr=log or subprocess.DEVNULL)
         try:
-            process.wait(_END_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        if process.returncode != 0:
-            raise RuntimeError(f"the server ended with exit code {process.returncode}")
+            wait_ready(f"http://127.0.0.1:{port}/readyz", process)
+            yield Server(process.pid, port, time.monotonic() - started)
+        finally:
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(_END_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+            if process.returncode != 0:
+                raise RuntimeError(f"the server ended with exit code {process.returncode}")
 
 
 def busy_cores() -> tuple[float, float]:

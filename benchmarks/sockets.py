@@ -6,7 +6,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import importlib.util
-import socket
 import subprocess
 import sys
 import time
@@ -19,7 +18,7 @@ from typing import Any
 import uvloop
 
 from benchmarks.idle import Listener, frame
-from benchmarks.process import Server
+from benchmarks.process import Server, held_port
 
 PICOWS = "picows"
 PROTOCOLS = ("websockets-sansio", "wsproto", "websockets", PICOWS)
@@ -91,26 +90,24 @@ async def echo_cost(protocol: str, loop_name: str, sockets: int, seconds: float)
 
 @contextmanager
 def _running(protocol: str, loop_name: str) -> Iterator[Server]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "benchmarks.sockets", str(port), loop_name]
-    if protocol != PICOWS:
-        # uvicorn's older implementation warns of its own end.
-        command = [sys.executable, "-W", "ignore", "-m", "uvicorn", "benchmarks.sockets:echo", "--port", str(port)]
-        command += ["--ws", protocol, "--loop", loop_name, "--log-level", "error", "--no-access-log"]
-        command += ["--ws-per-message-deflate", "false"]
-    process = subprocess.Popen(command)
-    try:
-        started = time.monotonic()
-        while not _answers(port):
-            if process.poll() is not None:
-                raise RuntimeError(f"the echo ended with exit code {process.returncode}")
-            time.sleep(0.05)
-        yield Server(process.pid, port, time.monotonic() - started)
-    finally:
-        process.terminate()
-        process.wait(30)
+    with held_port() as port:
+        command = [sys.executable, "-m", "benchmarks.sockets", str(port), loop_name]
+        if protocol != PICOWS:
+            # uvicorn's older implementation warns of its own end.
+            command = [sys.executable, "-W", "ignore", "-m", "uvicorn", "benchmarks.sockets:echo", "--port", str(port)]
+            command += ["--ws", protocol, "--loop", loop_name, "--log-level", "error", "--no-access-log"]
+            command += ["--ws-per-message-deflate", "false"]
+        process = subprocess.Popen(command)
+        try:
+            started = time.monotonic()
+            while not _answers(port):
+                if process.poll() is not None:
+                    raise RuntimeError(f"the echo ended with exit code {process.returncode}")
+                time.sleep(0.05)
+            yield Server(process.pid, port, time.monotonic() - started)
+        finally:
+            process.terminate()
+            process.wait(30)
 
 
 def _answers(port: int) -> bool:

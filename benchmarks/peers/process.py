@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,13 +21,6 @@ def environment(python: Path, name: str) -> str:
     if not python.exists():
         raise FileNotFoundError(f"{name} is not installed in {python.parents[1].name}; scripts/peer-env does that")
     return str(python)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import process
-from benchmarks.process import Server, serve
+from benchmarks.process import Server, held_port, serve
 
 _STUBBORN = """
 import signal, sys
@@ -32,6 +33,15 @@ def test_a_server_that_does_not_end_is_killed_and_told_of(tmp_path: Path, monkey
     with pytest.raises(RuntimeError, match="exit code -9"), serve("tiny", tmp_path) as server:
         assert server.cpu_s() > 0
     assert not Path(f"/proc/{server.pid}").exists()
+
+
+def test_a_held_port_can_be_listened_on_and_is_nobody_elses() -> None:
+    with held_port() as port:
+        with socket.socket() as other, pytest.raises(OSError, match="in use"):
+            other.bind(("127.0.0.1", port))
+        for _ in range(2):  # also by a server that is started again
+            with socket.create_server(("127.0.0.1", port)), socket.create_connection(("127.0.0.1", port)):
+                pass
 
 
 def test_what_has_ended_weighs_nothing() -> None:

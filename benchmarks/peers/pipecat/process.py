@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from benchmarks.peers import process
-from benchmarks.process import Server, serve
+from benchmarks.process import Server, held_port, serve
 
 PYTHON = process.ROOT / ".venv-peers" / "bin" / "python"
 VARIANTS = ("default", "tuned")
@@ -20,9 +20,8 @@ def run(variant: str, hold_ms: int = 500) -> Iterator[Server]:
     Raises FileNotFoundError when there is no environment for it, RuntimeError when it ends at its start.
     """
     python = process.environment(PYTHON, "Pipecat")
-    port = process.free_port()
-    command = [python, "-m", "benchmarks.peers.pipecat.bot", "--variant", variant, "--port", str(port)]
-    with serve() as chat:
+    with serve() as chat, held_port() as port:
+        command = [python, "-m", "benchmarks.peers.pipecat.bot", "--variant", variant, "--port", str(port)]
         command += ["--chat", f"http://127.0.0.1:{chat.port}/v1", "--hold-ms", str(hold_ms)]
         with process.running(command, port, "/readyz", chat, {"PYTHONPATH": str(process.ROOT)}) as bot:
             yield bot

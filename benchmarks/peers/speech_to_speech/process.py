@@ -10,7 +10,7 @@ from pathlib import Path
 
 from benchmarks.peers import process
 from benchmarks.peers.pipecat.process import PYTHON as PIPECAT
-from benchmarks.process import Server, serve
+from benchmarks.process import Server, held_port, serve
 
 PYTHON = process.ROOT / ".venv-speech-to-speech" / "bin" / "python"
 VARIANTS = ("default", "tuned")
@@ -31,8 +31,11 @@ def run(variant: str, callers: int = 1) -> Iterator[Server]:
     """
     python = process.environment(PYTHON, "speech-to-speech")
     process.environment(PIPECAT, "Pipecat, with smart-turn,")
-    port = process.free_port()
-    with serve(KAMMERTON_SERVER__MAX_SESSIONS=str(max(callers, 32))) as models, tempfile.TemporaryDirectory() as folder:
+    with (
+        serve(KAMMERTON_SERVER__MAX_SESSIONS=str(max(callers, 32))) as models,
+        held_port() as port,
+        tempfile.TemporaryDirectory() as folder,
+    ):
         variables = _downloads(Path(folder))
         command = [python, "-m", "speech_to_speech.cli", "serve", "--port", str(port)]
         command += ["--num_pipelines", str(callers), *_engines(models), *_settings(variant)]
