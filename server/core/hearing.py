@@ -161,6 +161,7 @@ class Hearing:
         if turn is None or not turn.tentative or self.settling:
             return []
         late = turn.probed is None and position - turn.opened >= _PROBE_WAIT
+        late = late or (self._pause.over and self._policy.interrupt_words == 0)
         return self._confirm(turn) if late or not self._responses.audible else []
 
     def clock(self, fact: e.InputClock) -> list[e.Output]:

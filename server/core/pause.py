@@ -11,6 +11,9 @@ from server.core.state import State
 
 _LAST_WORDS = e.INPUT_RATE
 """Who says "yes" over the last second of a question replies to it."""
+_PATIENCE = 2 * e.INPUT_RATE
+"""Nobody agrees for so long. Music and other people's talk, which may go on for minutes, must not keep an answer paused
+as well."""
 
 
 class Pause:
@@ -18,6 +21,7 @@ class Pause:
 
     def __init__(self, state: State, responses: Responses) -> None:
         self._state, self._responses = state, responses
+        self._since: int | None = None
 
     @property
     def _interruptible(self) -> bool:
@@ -29,10 +33,20 @@ class Pause:
         ledger = self._state.ledger
         return ledger.held and self._responses.answering is None and ledger.remaining(self._state.clock) <= _LAST_WORDS
 
+    @property
+    def over(self) -> bool:
+        """Whether somebody has seemed to speak for longer than an answer is paused for it."""
+        return self._since is not None and self._state.clock - self._since >= _PATIENCE
+
     def follow(self, *, contested: bool) -> list[e.Output]:
         """Something has happened. contested: somebody seems to speak, and nobody knows yet whether it is meant."""
         ledger, detection = self._state.ledger, self._state.config.turn_detection
-        wanted = contested and detection is not None and detection.interrupt_response and self._interruptible
+        interrupts = detection is not None and detection.interrupt_response
+        if not (contested and interrupts and self._interruptible):
+            self._since = None
+        elif self._since is None:
+            self._since = self._state.clock
+        wanted = self._since is not None and not self.over
         if wanted == ledger.held:
             return []
         if wanted:

@@ -166,3 +166,35 @@ def test_an_item_that_the_client_stops_after_a_pause_is_not_playing_any_more():
     script.silence(640)
     script.tell(e.TruncateItem(None, answer, 0, 500))
     assert not script.session._state.ledger.playing(script.position)
+
+
+@pytest.mark.parametrize("said", ["", "Mm-hm."])
+def test_a_sound_that_has_no_words_for_two_seconds_ends_the_answer(said: str):
+    script, answer = answering()
+    turn = said_over(script)
+    script.tell(e.TranscriptPartial(turn, said, ""))
+    assert script.speech(1_600) == []
+    script.tell(e.TranscriptPartial(turn, said, ""))
+    assert names(script.speech(320))[:2] == ["SpeechStarted", "ClearPlayout"]
+    assert script.all(e.PausePlayout) == [PAUSE, GO_ON]
+    assert script.session.conversation[answer].id == script.last(e.ClearPlayout).item_id
+
+
+def test_where_words_are_asked_for_music_lets_the_answer_go_on_and_words_in_it_stop_it():
+    script, _ = answering(seconds=9, words=1)
+    turn = said_over(script)
+    script.tell(e.TranscriptPartial(turn, "", ""))
+    assert names(script.speech(4_000)) == ["PausePlayout"]
+    assert script.all(e.PausePlayout) == [PAUSE, GO_ON]
+    outputs = script.tell(e.TranscriptPartial(turn, "Stop it", ""))
+    assert names(outputs) == ["SpeechStarted", "ClearPlayout"]
+
+
+def test_what_flickers_between_a_voice_and_none_pauses_once_until_it_is_silent():
+    script, _ = answering(seconds=9)
+    for _ in range(60):
+        script.frames(1, 0.9)
+        script.frames(1, 0.1)
+    assert script.all(e.PausePlayout) == [PAUSE, GO_ON]
+    script.silence(64)
+    assert script.speech(32) == [PAUSE]

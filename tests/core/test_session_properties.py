@@ -15,6 +15,7 @@ from tests.core.rules import Rules
 
 GREETING = "Good day, this is the salon."
 FRAME = 512
+LONGEST_PAUSE = 2 * e.INPUT_RATE
 WORDS = st.sampled_from(["yes", " I am open", " on Friday.", " ja", " "])
 PICK = st.integers(0, 10_000)
 SCHEMA = {"type": "object"}
@@ -56,6 +57,7 @@ class AnyConversation(RuleBasedStateMachine):
         )
         self.rules = Rules()
         self.position = 0
+        self.paused_at: int | None = None
         self.names: dict[str, str] = {}
         self.rules.see(self.session.open())
         self.servers(True)
@@ -64,6 +66,9 @@ class AnyConversation(RuleBasedStateMachine):
         self.rules.told(fact)
         outputs = self.session.handle(fact)
         self.rules.see(outputs)
+        clock = self.session._state.clock
+        self.paused_at = (self.paused_at or clock) if self.rules.paused else None
+        assert self.paused_at is None or clock - self.paused_at < LONGEST_PAUSE
         return outputs
 
     def item(self, pick: int) -> str:

@@ -18,6 +18,7 @@ from tests.transports.carrier_peer import HandLeg
 from tests.transports.test_calls import House, play_all, until
 
 LOUD = ulaw_encode(np.full(160, 8000, np.int16))
+POLICY = TurnPolicy(prepare=False, interrupt_ms=96, pauses=True, doubtful_answers=DOUBTFUL_ANSWERS)
 SILENT = ulaw_encode(np.zeros(160, np.int16))
 
 
@@ -90,7 +91,7 @@ async def sounding(house: House, *, burst: int, pause: int) -> AsyncIterator[Han
 def house(words: str, logprob: float, language: str = "en") -> House:
     manners = Manners(greeting="Good day.", silence_s=0.3)
     ears = Vad(words, logprob, language)
-    return House(manners, ears=ears, policy=TurnPolicy(prepare=False, doubtful_answers=DOUBTFUL_ANSWERS))
+    return House(manners, ears=ears, policy=POLICY)
 
 
 async def test_music_without_words_is_a_silent_caller():
