@@ -46,7 +46,8 @@ class Socket(Protocol):
 
 @dataclass
 class Recording:
-    """Both sides of a call in samples of one clock, at ``rate``. findings: what the carrier complained about.
+    """Both sides of a call in samples of one clock, at ``rate``. arrived: the server's sound, piece by piece,
+    whether or not it came in time to be heard without a gap. findings: what the carrier complained about.
     underruns: gaps inside an answer. cleared: samples at which the server had what was not played thrown away. played:
     the marks that were reached by playing, each with the sample that was next. delivered_ms: when each frame of the
     caller, by its number, was handed over, in ms of the line's clock. late_ms: the most by which the carrier's
@@ -55,6 +56,7 @@ class Recording:
     rate: int
     heard: list[Pcm16] = field(default_factory=list)
     said: list[Pcm16] = field(default_factory=list)
+    arrived: list[Pcm16] = field(default_factory=list)
     findings: list[str] = field(default_factory=list)
     underruns: int = 0
     cleared: list[int] = field(default_factory=list)
@@ -268,6 +270,7 @@ class Line:
                 match command:
                     case Play():
                         self._fifo.append(command.samples)
+                        self.recording.arrived.append(self.end.samples.decode(command.samples))
                     case Mark():
                         if self._fifo:
                             self._fifo.append(command.name)

@@ -6,13 +6,14 @@ import io
 import json
 
 import httpx2
+import numpy as np
 
 from models.audio import Pcm16, write_wav
 from scripts.phone_line.caller import begun_after, quiet_after
 from scripts.phone_line.line import Line
 from scripts.phone_line.measure import speech_bounds
 from tests.e2e.conftest import Server
-from tests.models.speech import speak
+from tests.models.speech import silence, speak
 
 RATE = 8_000
 
@@ -23,14 +24,16 @@ def audiosocket_of(server: Server) -> tuple[str, int]:
     return entry["host"], entry["port"]
 
 
-async def ask(line: Line, text: str, *, quiet_s: float = 0.8) -> Pcm16:
-    """Say it, and hear the whole answer: it is over when nothing was heard for so long."""
+async def ask(line: Line, text: str, *, quiet_s: float = 2.0) -> Pcm16:
+    """Say it, and wait for the whole answer: it is over when nothing was heard for so long. What arrived of it, without
+    the gaps that a busy machine makes in what is heard."""
     rate = line.end.samples.rate
     speech = speak(text, rate=rate)
     end = line.say(speech, rate) + speech_bounds(speech)[1]
     await line.after(end)
+    before = len(line.recording.arrived)
     await quiet_after(line, end, quiet_s)
-    return line.recording.heard_pcm[end:]
+    return np.concatenate(line.recording.arrived[before:] or [silence(0)])
 
 
 async def speak_over_the_answer(line: Line) -> int:

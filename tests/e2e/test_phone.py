@@ -97,7 +97,7 @@ async def test_the_number_that_was_called_says_which_agent_answers_and_its_tools
         await quiet_after(line, 0, 1.2)
         opening = await understood(switchboard, line.recording.heard_pcm)
         assert opening & {"assistant", "help", "salon"}, opening
-        answer = await ask(line, "What time do you open on Friday?", quiet_s=2.0)
+        answer = await ask(line, "What time do you open on Friday?")
         assert await understood(switchboard, answer)
     assert 'kammerton_tool_calls_total{outcome="ok"}' in switchboard.get("/metrics")[1]
 
@@ -141,7 +141,7 @@ async def test_a_caller_who_asks_for_a_human_is_told_and_handed_on(
     sid = "CA" + "9" * 32
     async with twilio_call(account, call_sid=sid) as line:
         await quiet_after(line, 0)
-        answer = await ask(line, "Can I speak to a real person please?", quiet_s=1.2)
+        answer = await ask(line, "Can I speak to a real person please?")
         await asyncio.to_thread(twilio_api.news.wait, 30)
         words = await understood(switchboard, answer)
     assert words & {"moment", "connecting"}, words
