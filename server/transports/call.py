@@ -19,6 +19,7 @@ from server.transports.carrier import (
     FRAME_MS,
     CallControl,
     Caller,
+    Close,
     Leg,
     LineAudio,
     LineEvent,
@@ -185,7 +186,7 @@ class Call:
                 extra={"call": self.id, "session": self.session_id, "outcome": outcome, "seconds": round(seconds, 1)},
             )
             if self._leg is not None:
-                await self._leg.close()
+                await self._leg.close(Close.FAILED if outcome == "failed" else Close.OVER)
 
     @property
     def over(self) -> bool:
@@ -255,7 +256,12 @@ class Call:
             raise RefusedCall("the call is over")
         self._leg, self._reader = leg, reader
         await asyncio.wait({reader})
-        if self._leg is leg:
+        if self._leg is not leg:
+            return
+        if reader.cancelled() or reader.exception() is not None:
+            # The call ends, and ``run`` the connection: it knows why.
+            await asyncio.wait({self._over})
+        else:
             await self._line_lost(leg)
 
     async def _read(self, line: LineFormat, leg: Leg, previous: Leg | None, events: AsyncIterator[LineEvent]) -> None:

@@ -211,6 +211,7 @@ class Close(IntEnum):
 
     OVER = 1000
     REFUSED = 1008
+    FAILED = 1011
     FULL = 1013
 
 

@@ -13,7 +13,7 @@ from scripts.phone_line.asterisk import WebSocketChannelEnd
 from scripts.phone_line.twilio import TwilioEnd
 from server.transports.asterisk import TcpLeg, WebSocketChannelCodec
 from server.transports.calls import CallState
-from server.transports.carrier import Caller, LineStarted
+from server.transports.carrier import Caller, Close, LineStarted
 from server.transports.twilio import TwilioCodec
 from tests.transports.carrier_peer import HandLeg
 from tests.transports.test_calls import House, until
@@ -44,6 +44,7 @@ async def test_an_engine_that_breaks_ends_the_call_and_nothing_else(caplog: pyte
         await leg.until(lambda said: len(said) >= 2)
         leg.tell(leg.end.media(b"\xff" * 160, 0))
         await leg.closed.wait()
+        assert leg.why == (Close.FAILED, "")
     assert house.counts.closed == ["failed"]
     (failure,) = [record for record in caplog.records if record.levelno >= logging.ERROR]
     assert (failure.message, vars(failure)["reason"]) == ("call ended", "they broke")
