@@ -44,6 +44,8 @@ class LineSpeech:
 
     async def _send(self, piece: Piece, leg: Leg, samples: LineSamples) -> None:
         await leg.send(leg.codec.audio(samples.say(piece.audio)))
+        if piece.epoch != self._playout.epoch:
+            return  # thrown away while it was on its way: its mark would come back all the same
         self._hearing.said(decode(piece.audio, self._wire), self._playout.plays_until)
         self._pieces += 1
         name = f"{piece.item_id}:{self._pieces}"
