@@ -136,9 +136,9 @@ class Responses:
         return self.stop()
 
     def stop(self) -> list[e.Output]:
-        """Whatever is made or played ends here."""
+        """Whatever is made or played ends here, but for what must be heard and waits behind it."""
         spoken_over = self.audible
-        self._sayings.clear()
+        self._sayings = deque((saying for saying in self._sayings if saying.protected), _MAX_SAYINGS)
         self.protected.clear()
         self._owed = False
         self._state.due.clear()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from server.core import events as e
+from server.core.turns import TurnPolicy
 from tests.core.script import Script, names
 
 
@@ -35,6 +36,20 @@ def test_words_of_the_door_wait_for_the_answer_under_way():
     outputs = script.finished(response)
     assert names(outputs)[-2:] == ["ResponseCreated", "StartResponse"]
     assert script.last(e.StartResponse).generation.script == "One minute is left."
+
+
+def test_what_must_be_heard_comes_behind_an_answer_that_the_caller_stops():
+    script = Script(TurnPolicy(interrupt_ms=96, pauses=True))
+    response = script.question()
+    script.says(response, "We are open from nine to five, and on Saturdays from ten.", samples=96_000)
+    script.tell(e.Say("Are you there?"), e.Say("One minute is left.", protected=True))
+    script.tell(e.KeyPressed("1"))
+    assert script.last(e.StartResponse).generation.script == "One minute is left."
+    response = script.last(e.ResponseCreated).response.id
+    script.says(response, "One minute is left.")
+    assert "ClearPlayout" not in names(script.speech(320))
+    script.finished(response)
+    assert script.last(e.ResponseCreated).response.id == response
 
 
 def test_a_protected_greeting_is_not_interrupted_and_what_was_said_over_it_is_answered():

@@ -94,3 +94,38 @@ async def test_a_single_frame_that_sounds_like_speech_costs_a_moment():
         await line.until_cleared()
         await line.leg.until(lambda said: any(isinstance(one, Play) for one in said[line.cleared[0] :]))
         assert len(line.house.questions) == 1
+
+
+async def test_a_line_that_carries_nothing_any_more_does_not_keep_an_answer_paused():
+    async with answering("Yes.") as line:
+        line.send(LOUD, 2)
+        await line.until_cleared()
+        await line.leg.until(lambda said: any(isinstance(one, Play) for one in said[line.cleared[0] :]))
+        assert len(line.house.questions) == 1
+
+
+async def test_keys_pressed_into_a_pause_are_answered():
+    async with answering("Yes.") as line:
+        item = item_of(marks(line.leg)[-1])
+        line.send(LOUD, 2)
+        await line.until_cleared()
+        paused = len(line.leg.commands)
+        line.leg.tell(line.leg.end.key("7"), line.leg.end.key("#"))
+        assert (await line.house.asked(2)).messages[-1].text == "Keypad: 7"
+        line.send(SILENT, 20)
+        await line.leg.until(lambda said: any(isinstance(one, Mark) for one in said[paused:]))
+        assert item not in {item_of(one.name) for one in line.leg.commands[paused:] if isinstance(one, Mark)}
+
+
+@pytest.mark.parametrize("frames", [2, 8])
+async def test_a_connection_that_is_lost_in_a_pause_goes_on_with_a_word_about_it(frames: int):
+    async with answering("Yes.") as line:
+        item = item_of(marks(line.leg)[-1])
+        line.send(LOUD, frames)
+        await line.until_cleared()
+        line.leg.tell(None)
+        async with line.house.call("CA1") as again:
+            await again.until(lambda said: sum(isinstance(one, Play) for one in said) > 3)
+            assert "We were cut off for a moment." in line.house.tts.said
+            assert item not in set(map(item_of, marks(again)))
+            again.tell(again.end.stop())
