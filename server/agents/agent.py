@@ -187,8 +187,11 @@ def assemble(
                 faults.append(fault(folder, name, ("tools", at), str(error)))
         if agent.file.escalation:
             faults += _escalate(agent, agent.file.escalation, escalate, folder, around)
-        for target in agent.file.hands_to:
-            _enter(agent, HandOff(agents[target]))
+        for at, target in enumerate(agent.file.hands_to):
+            try:
+                _enter(agent, HandOff(agents[target]))
+            except SettingsError as error:
+                faults.append(fault(folder, name, ("hands_to", at), str(error)))
     if faults:
         raise SettingsError("\n".join(faults))
     for agent in agents.values():

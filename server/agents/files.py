@@ -114,6 +114,11 @@ class ToolEntry(PolicyEntry):
             raise ValueError("an http tool needs a name and a description")
         if self.mcp and not self.name:
             raise ValueError("an mcp server needs a name")
+        unread = {"name", "description", "parameters"} if self.python else {"description", "parameters"}
+        if not self.http and (found := sorted(unread & self.model_fields_set)):
+            raise ValueError(
+                f"{found[0]} comes from the {'function' if self.python else 'server'} itself: leave it out"
+            )
         if self.http:
             given = {*self.parameters.get("properties", {})} & {*self.parameters.get("required", ())}
             for name in sorted(places(self.http.url) - given):

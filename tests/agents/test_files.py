@@ -96,6 +96,12 @@ def test_a_file_is_read_with_its_defaults(tmp_path: Path) -> None:
             'turns = 3\n[accepts]\nday = { enum = "x" }',
             "front.toml:15: accepts.day: is no JSON Schema: enum",
         ),
+        ('"tools.py"', '"tools.py"\nname = "x"', "15: tools.0: name comes from the function itself: leave it out"),
+        (
+            'python = "tools.py"',
+            'name = "x"\nmcp.url = "http://localhost/"\ndescription = "X."',
+            "description comes from",
+        ),
         ('next = "end"', 'next = "ende"', "front.toml:27: script: states.day.next names 'ende'"),
         ('hands_to = ["booking"]', 'hands_to = ["x"]', "front.toml:6: hands_to.0: 'x' is no other agent"),
         ("instructions = ", "instruction = ", "front.toml:1: instructions: field required"),

@@ -185,6 +185,7 @@ async def test_a_file_that_is_broken_later_changes_nothing(folder: Path, caplog:
             'name = "x"\ndescription = "X."\nhttp = { url = "http://localhost/", headers.A = "${crm}" }',
             "secrets in",
         ),
+        ('["router"]', '["router", "router"]', "booking.toml:4: hands_to.1: this agent has a tool hand_over_to_router"),
         ("[accepts]", 'voices.en = "en_GB"\n[accepts]', "booking.toml:6: voices.en: there is no voice 'en_GB'"),
         (
             "timeout_s = 3",
