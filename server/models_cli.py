@@ -31,7 +31,7 @@ def fetch_models(
     weights_dir: WeightsOption = None,
     endpoint: Annotated[str | None, typer.Option(metavar="URL", help="A mirror of the Hugging Face hub.")] = None,
 ) -> None:
-    """Download the weights of a profile, verified by hash. The only command that asks another server."""
+    """Download the weights of a profile, verified by hash. The only command that downloads anything."""
     settings = load({"weights_dir": weights_dir}, config).settings
 
     from models.fetch import fetch

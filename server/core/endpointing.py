@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from server.core.inputs import TokenLogprob
+from server.core.facts import TokenLogprob
 
 
 class Completeness(StrEnum):

@@ -6,6 +6,19 @@ client-visible events and effects.
 
 from __future__ import annotations
 
+from server.core.commands import (
+    CancelResponse,
+    ClearAudio,
+    CommitAudio,
+    CreateItem,
+    CreateResponse,
+    DeleteItem,
+    InvalidEvent,
+    ResponseOverrides,
+    RetrieveItem,
+    TruncateItem,
+    UpdateSession,
+)
 from server.core.config import (
     INPUT_RATE,
     AudioFormat,
@@ -38,35 +51,17 @@ from server.core.effects import (
     ToolsTold,
     Transcribe,
 )
-from server.core.inputs import (
-    CancelResponse,
-    ClearAudio,
-    CommitAudio,
+from server.core.facts import (
     ContextExceeded,
-    CreateItem,
-    CreateResponse,
-    DeleteItem,
-    IdleTimeout,
-    Input,
-    InputClock,
-    InvalidEvent,
-    KeyPressed,
-    KeysTyped,
-    LineLost,
     McpListed,
-    Played,
     ResponseAudio,
     ResponseFact,
     ResponseFailed,
     ResponseFinished,
-    ResponseOverrides,
     ResponseText,
     ResponseToolCall,
-    RetrieveItem,
-    Say,
     SpeechProbability,
     SpokenTo,
-    TimerFired,
     TokenLogprob,
     TokenUsage,
     ToolFinished,
@@ -75,8 +70,17 @@ from server.core.inputs import (
     TranscriptFailed,
     TranscriptFinal,
     TranscriptPartial,
-    TruncateItem,
-    UpdateSession,
+)
+from server.core.inputs import (
+    IdleTimeout,
+    Input,
+    InputClock,
+    KeyPressed,
+    KeysTyped,
+    LineLost,
+    Played,
+    Say,
+    TimerFired,
 )
 from server.core.items import (
     ContentPart,

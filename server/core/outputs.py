@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Any
 
 from server.core.config import AudioFormat, SessionConfig
-from server.core.inputs import TokenLogprob, TokenUsage
+from server.core.facts import TokenLogprob, TokenUsage
 from server.core.items import Item
 from server.core.tools import EMPTY
 

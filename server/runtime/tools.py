@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from models.base import ToolSpec
-from server.core.inputs import ToolOutcome
+from server.core.facts import ToolOutcome
 from server.core.tools import EMPTY, McpEndpoint, ServerTool, Tool, ToolPolicy
 from server.errors import ToolError
 

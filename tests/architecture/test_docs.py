@@ -66,10 +66,10 @@ def test_settings_that_a_page_names_are_there(page: Path):
 
 @pages
 def test_commands_and_options_that_a_page_names_are_there(page: Path):
-    wrong = []
+    root, wrong = get_command(app), []
     for line in code(page):
         called = re.match(r"\s*(?:[A-Z_]+=\S+ +)*(?:\.venv/bin/)?kammerton +([^#]+)", line)
-        command, words = get_command(app), called[1].split() if called else []
+        command, words = root, called[1].split() if called else []
         while words and (below := getattr(command, "commands", None)) is not None:
             word = words.pop(0)
             if word not in below:
