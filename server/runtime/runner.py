@@ -15,7 +15,7 @@ from models.base import ChatModel, Synthesizer, Transcriber, VoiceActivityDetect
 from server.core import events as e
 from server.core.doubts import Sound
 from server.core.session import Session
-from server.runtime.cascade import Cascade, Work
+from server.runtime.cascade import Cascade
 from server.runtime.ear import Ear
 from server.runtime.formats import encode
 from server.runtime.recordings import Recordings
@@ -25,6 +25,7 @@ from server.runtime.tool_runner import ToolRunner
 from server.runtime.tools import Toolbox
 from server.runtime.utterances import Utterances
 from server.runtime.warming import Warming
+from server.runtime.work import Work
 
 _log = logging.getLogger(__name__)
 

@@ -18,7 +18,8 @@ from models.base import (
     priority_of,
 )
 from server.core import events as e
-from server.runtime.cascade import Cascade, Work
+from server.runtime.cascade import Cascade
+from server.runtime.work import Work
 from tests.runtime.engines import NamedVoices, ScriptedChat, ScriptedVoice
 
 GENERATION = e.Generation(
