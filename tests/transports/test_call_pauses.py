@@ -8,11 +8,13 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from models.base import ToolCallDelta
 from scripts.phone_line.wire import Clear, Mark, Play
 from server.core.turns import TurnPolicy
+from server.transports import courtesy
 from tests.transports.carrier_peer import HandLeg
 from tests.transports.test_call_sounds import LOUD, SILENT, Vad
-from tests.transports.test_calls import QUICK, House, marks, play_all
+from tests.transports.test_calls import QUICK, House, marks, play_all, until_closed
 
 ANSWER = " ".join(["word"] * 300)
 
@@ -42,10 +44,10 @@ class Line:
 
 
 @asynccontextmanager
-async def answering(words: str) -> AsyncIterator[Line]:
+async def answering(words: str, answer: str | ToolCallDelta = ANSWER) -> AsyncIterator[Line]:
     """words: what the transcriber hears whenever somebody speaks."""
     policy = TurnPolicy(interrupt_ms=96, pauses=True)
-    house = House(QUICK, answer=ANSWER, ears=Vad(words, -0.01), policy=policy)
+    house = House(QUICK, answer=answer, ears=Vad(words, -0.01), policy=policy)
     async with house.call() as leg:
         told: set[str] = set()
         await leg.until(lambda said: len(said) >= 4)
@@ -129,3 +131,17 @@ async def test_a_connection_that_is_lost_in_a_pause_goes_on_with_a_word_about_it
             assert "We were cut off for a moment." in line.house.tts.said
             assert item not in set(map(item_of, marks(again)))
             again.tell(again.end.stop())
+
+
+@pytest.mark.parametrize(("tool", "number"), [("end_call", ""), ("transfer_to_human", "+49302")])
+@pytest.mark.parametrize(("words", "said"), [("Yes.", 8), ("Yes.", 2), ("Stop please.", 8), ("", 200)])
+async def test_a_call_ends_whatever_is_said_over_its_last_words(
+    monkeypatch: pytest.MonkeyPatch, tool: str, number: str, words: str, said: int
+):
+    monkeypatch.setattr(courtesy, "_LEAVE_S", 0.05)
+    async with answering(words, ToolCallDelta(0, "{}", "call_1", tool)) as line:
+        line.send(LOUD, said)
+        await line.until_cleared()
+        line.send(SILENT, 60)
+        await until_closed(line.leg)
+        assert line.house.calls.transfer_of("CA1") == number
