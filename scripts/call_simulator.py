@@ -16,6 +16,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import httpx2
+import websockets
+
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
@@ -83,7 +86,10 @@ def _call(options: argparse.Namespace, trouble: Trouble) -> AbstractAsyncContext
 
 def main() -> None:
     options = _arguments()
-    results = asyncio.run(_calls(options))
+    try:
+        results = asyncio.run(_calls(options))
+    except (httpx2.HTTPError, websockets.WebSocketException, OSError) as error:
+        sys.exit(f"no call: {error} (is a server there, with this token, public URL and carrier?)")
     for result in results:
         row: dict[str, Any] = result.as_dict()
         print(json.dumps(row))
