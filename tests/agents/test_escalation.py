@@ -36,7 +36,7 @@ from tests.agents.test_calls_of_agents import SCRIPT, Model, ask, handed, role, 
 from tests.agents.test_library import BOOKING, ROUTER, library
 from tests.runtime.session import Client, call
 from tests.transports.carrier_peer import HandLeg
-from tests.transports.test_calls import QUICK, House, until, until_closed
+from tests.transports.house import QUICK, House, until, until_closed
 
 TABLE = """
 [escalation]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from urllib.parse import urlsplit
 
 import pytest
 
 from tests.cloud.provider import PUBLIC, TOKEN, CutLine, sent_to
+from tests.cloud.stand_in import Provider, providing
 from tests.server_process import ROOT, Server, start, stop
 
 
@@ -39,3 +40,10 @@ def front(line: CutLine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
     )
     yield running
     stop(running)
+
+
+@pytest.fixture
+async def provider() -> AsyncIterator[Provider]:
+    """One that says what a test has it say."""
+    async with providing() as running:
+        yield running

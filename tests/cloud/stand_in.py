@@ -28,6 +28,9 @@ from server.runtime.tools import Toolbox
 from tests.cloud.provider import KEY
 from tests.runtime.session import Client
 
+SECOND = b"\0\0" * 24_000
+"""Silence of a second, in 16 bits at 24 kHz."""
+
 QUICK = Patience((0.0, 0.0, 0.0))
 SERVICE = Service("openai", "wss://api.openai.com/v1", KEY, "gpt-realtime")
 
@@ -256,3 +259,15 @@ async def calling(
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         await pool.close()
+
+
+def typed(text: str, event_id: str | None = None) -> e.CreateItem:
+    content = (e.ContentPart("input_text", text),)
+    return e.CreateItem(event_id, e.Item("", e.ItemKind.MESSAGE, role="user", content=content), None)
+
+
+async def refuse(there: Connection, number: int = 1) -> None:
+    """A ``response.create`` comes while a response is under way."""
+    asked = await there.until("response.create", number)
+    busy = {"code": "conversation_already_has_active_response", "message": "Busy.", "event_id": asked["event_id"]}
+    await there.say("error", error=busy)

@@ -15,9 +15,9 @@ from server.cloud.openai_events import _READERS
 from server.cloud.uplink import Patience
 from server.core import events as e
 from server.runtime.tools import Result
+from tests.cloud.clock_tool import Clock, with_tool
 from tests.cloud.stand_in import Door, session_over
 from tests.cloud.test_pool import Socket
-from tests.cloud.test_remote_runner import Clock, with_tool
 
 KINDS = sorted({*_READERS, "session.updated", "error"})
 SPOKEN = {"type": "audio", "transcript": "One two."}

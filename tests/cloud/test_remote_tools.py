@@ -10,7 +10,7 @@ import pytest
 from server.cloud.remote_tools import RemoteTools
 from server.core import events as e
 from server.runtime.tools import Result
-from tests.cloud.test_remote_runner import Clock, with_tool
+from tests.cloud.clock_tool import Clock, with_tool
 
 DONE = e.ResponseView("resp_1", e.ResponseStatus.COMPLETED, "conv_1", "audio", "", e.AudioFormat.PCM, None, None)
 

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import pytest
 
 from server.core import events as e
-from tests.cloud.stand_in import Call, Connection, Provider, calling, providing
+from tests.cloud.stand_in import SECOND, Call, Connection, Provider, calling
 
-SECOND = b"\0\0" * 24_000
 FINISHED = {"id": "resp_1", "status": "completed", "conversation_id": "conv_there"}
 TRANSCRIBED = "conversation.item.input_audio_transcription.completed"
 
@@ -22,12 +19,6 @@ class HandClock:
 
     def __call__(self) -> float:
         return self.now
-
-
-@pytest.fixture
-async def provider() -> AsyncIterator[Provider]:
-    async with providing() as running:
-        yield running
 
 
 async def turn_ends(call: Call, there: Connection) -> None:

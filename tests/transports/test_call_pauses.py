@@ -13,8 +13,8 @@ from scripts.phone_line.wire import Clear, Mark, Play
 from server.core.turns import TurnPolicy
 from server.transports import courtesy
 from tests.transports.carrier_peer import HandLeg
+from tests.transports.house import QUICK, House, marks, play_all, until_closed
 from tests.transports.test_call_sounds import LOUD, SILENT, Vad
-from tests.transports.test_calls import QUICK, House, marks, play_all, until_closed
 
 ANSWER = " ".join(["word"] * 300)
 

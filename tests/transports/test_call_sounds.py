@@ -15,7 +15,7 @@ from models.base import Priority, Transcript
 from server.core.turns import TurnPolicy
 from server.transports.manners import DOUBTFUL_ANSWERS, Manners
 from tests.transports.carrier_peer import HandLeg
-from tests.transports.test_calls import House, play_all, until
+from tests.transports.house import House, play_all, until
 
 LOUD = ulaw_encode(np.full(160, 8000, np.int16))
 POLICY = TurnPolicy(prepare=False, interrupt_ms=96, pauses=True, doubtful_answers=DOUBTFUL_ANSWERS)

@@ -16,26 +16,14 @@ from server.transports.calls import CallState
 from server.transports.carrier import Caller, Close, LineStarted
 from server.transports.twilio import TwilioCodec
 from tests.transports.carrier_peer import HandLeg
-from tests.transports.test_calls import House, until
+from tests.transports.house import Deaf, House, anybody, until
 
 
-class BreakingEars:
+class BreakingEars(Deaf):
     """They break at the first sound."""
-
-    name = "breaking"
-    languages = ("en",)
-
-    def open(self, *_: object, **__: object) -> BreakingEars:
-        return self
 
     async def push(self, pcm: object) -> list[float]:
         raise EngineError("ears", "they broke")
-
-    def reset(self) -> None: ...
-
-
-async def anybody(started: LineStarted) -> Caller:
-    return Caller()
 
 
 async def test_an_engine_that_breaks_ends_the_call_and_nothing_else(caplog: pytest.LogCaptureFixture):

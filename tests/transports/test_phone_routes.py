@@ -15,8 +15,8 @@ from server.errors import SettingsError
 from server.settings import load
 from server.transports import phone_routes, plivo
 from server.transports.phone_routes import Carrier
+from tests.transports.house import House
 from tests.transports.http_server import serving
-from tests.transports.test_calls import House
 
 TOKEN = "a token of some length"
 PUBLIC = "https://voice.example.org"
