@@ -76,12 +76,12 @@ class Floor:
             self.answer()
 
     def quiet(self) -> None:
-        """The caller speaks: words that wait have lost their moment."""
-        self._sayings.clear()
+        """The caller speaks: words that wait have lost their moment, but for those that must be heard."""
+        self._sayings = deque(saying for saying in self._sayings if saying.protected)
 
     def stop(self) -> None:
         """Nobody wants anything of all that any more."""
-        self._sayings.clear()
+        self.quiet()
         self._owed.clear()
 
     def next(self, *, tools_running: bool, may_say: bool) -> Command | None:

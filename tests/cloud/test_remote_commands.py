@@ -151,6 +151,22 @@ async def test_words_wait_for_the_answer_under_way_and_for_one_that_came_in_betw
         assert not call.door.of(e.Error)
 
 
+async def test_what_must_be_heard_comes_behind_an_answer_that_a_key_stops(provider: Provider):
+    async with calling(provider) as call:
+        there = await provider.connection()
+        await there.respond("A long", done=False)
+        await call.door.until(e.OutputAudioDelta)
+        await call.runner.receive(e.Say("Are you there?"))
+        await call.runner.receive(e.Say("One more minute.", protected=True))
+        await call.runner.receive(e.KeyPressed("1"))
+        await there.until("response.cancel")
+        await there.say(
+            "response.done", response={"id": "resp_1", "status": "cancelled", "conversation_id": "conv_there"}
+        )
+        recital = (await there.until("response.create"))["response"]
+        assert recital["instructions"].endswith("One more minute.")
+
+
 async def test_keys_stop_the_answer_and_are_words_of_the_caller(provider: Provider):
     async with calling(provider) as call:
         there = await provider.connection()
