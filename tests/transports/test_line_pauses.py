@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import selectors
-from collections.abc import Coroutine
+from collections.abc import Collection, Coroutine
 from itertools import pairwise
 from typing import Any
 
@@ -122,7 +122,8 @@ class Carried:
             event = self.codec.decode(await self.back.recv())
             mark = self.speech.played(event.name) if isinstance(event, LineMark) else None
             if mark is not None:
-                self.played = max(self.played, mark[1])
+                item_id, end = mark
+                self.played = max(self.played, int(item_id.removeprefix("item_")) * FRAME + end)
 
 
 def numbered(frames: int) -> bytes:
@@ -138,26 +139,41 @@ def numbers(line: Line) -> list[int]:
 Pauses = list[tuple[int, int]]
 
 
-async def say(name: str, pauses: Pauses, delay_ms: int, busy_ms: int, *, stopped: bool = False) -> list[int]:
-    """An answer that pauses: each time after so many ms for so many more. stopped: the first time it ends. Returns the
-    frames that were heard."""
-    codec, end = (make() for make in LINES[name])
+async def say(
+    name: str, pauses: Pauses, delay_ms: int, busy_ms: int, cuts: Collection[int] = (), *, stopped: bool = False
+) -> list[int]:
+    """An answer that pauses: each time after so many ms for so many more. cuts: at these frames another item begins,
+    which is made in the next pause. stopped: it ends in the first. Returns the frames that were heard."""
+    codec, end = (one() for one in LINES[name])
     carried = Carried(codec, end, delay_ms / 1000, busy_ms / 1000)
     tasks = [asyncio.create_task(work()) for work in (carried.line.run, carried.speech.pump, carried.marks)]
-    carried.playout.add("item", numbered(FRAMES), 0)
-    carried.playout.complete("item")
+    bounds = [0, *sorted(cuts), FRAMES]
+    items = [(f"item_{first}", numbered(FRAMES)[first * FRAME : last * FRAME]) for first, last in pairwise(bounds)]
+
+    def make() -> None:
+        item_id, audio = items.pop(0)
+        half = len(audio) // 2
+        carried.playout.add(item_id, audio[:half], 0)
+        carried.playout.add(item_id, audio[half:], half)
+        carried.playout.complete(item_id)
+
+    make()
     for until_ms, for_ms in pauses:
         await asyncio.sleep(until_ms / 1000)
         await carried.speech.pause(True)
+        if items and not stopped:
+            make()
         lag_s = (delay_ms + 2 * busy_ms + 3 * FRAME_MS + (0 if codec.clear() else codec.lead_ms)) / 1000
         await asyncio.sleep(lag_s)
         silent = len(numbers(carried.line))
         await asyncio.sleep(for_ms / 1000)
         assert len(numbers(carried.line)) == silent, "heard in a pause"
-        assert not codec.marks or carried.played <= (max_heard(numbers(carried.line)) + 1) * FRAME, "not heard yet"
+        assert carried.played <= (max_heard(numbers(carried.line)) + 1) * FRAME, "not heard yet"
         if stopped:
             await carried.speech.clear()
         await carried.speech.pause(False)
+    while items and not stopped:
+        make()
     await asyncio.sleep(FRAMES * FRAME_MS / 1000 + 3)
     for task in tasks:
         task.cancel()
@@ -184,11 +200,12 @@ def max_heard(heard: list[int]) -> int:
     pauses=st.lists(st.tuples(st.integers(0, 900), st.integers(0, 500)), max_size=5),
     delay_ms=st.integers(0, 150),
     busy_ms=st.sampled_from([0, 0, 3]),
+    cuts=st.sets(st.integers(1, FRAMES - 1), max_size=3),
 )
 def test_all_of_an_answer_is_heard_in_its_order_and_little_twice(
-    name: str, pauses: Pauses, delay_ms: int, busy_ms: int
+    name: str, pauses: Pauses, delay_ms: int, busy_ms: int, cuts: set[int]
 ):
-    heard = live(say(name, pauses, delay_ms, busy_ms))
+    heard = live(say(name, pauses, delay_ms, busy_ms, cuts))
     assert heard[0] == 0
     assert max_heard(heard) == FRAMES - 1
     back = [1 - step for step in steps(heard) if step != 1]
