@@ -1,4 +1,4 @@
-"""Settings of what must be answered for."""
+"""Settings of the audit log."""
 
 from __future__ import annotations
 

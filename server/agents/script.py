@@ -1,4 +1,4 @@
-"""The deterministic edge of an agent: states, expected slots and sentences, for when no model can answer."""
+"""What an agent says by fixed rules when no model can answer: states, sentences, and the slots that it asks for."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who has the floor: the caller, the model, or neither, and what waits for that."""
+"""Who speaks now: the caller, the model, or neither, and what waits until nobody does."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a Gemini Live model says, as responses of the Realtime API."""
+"""The answers of a Gemini Live model, as responses of the Realtime API in protocol order."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What Gemini says in a session, as events of the Realtime API."""
+"""Messages of Gemini Live in a session that is set up, as events of the Realtime API."""
 
 from __future__ import annotations
 

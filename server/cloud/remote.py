@@ -1,4 +1,4 @@
-"""A session whose models are a hosted provider's: the other half of every door, as ``Runner`` is with models here.
+"""Runs a session whose models are a hosted provider's, as ``Runner`` does one with models on this machine.
 
 One inbox and one consumer, as there: client commands, facts of the door and of server tools, and the provider's frames
 are taken one by one. The provider's connection is replaced when it is lost and before it reaches its limit; the

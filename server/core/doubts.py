@@ -1,6 +1,7 @@
-"""Turns that may be nobody's: music in which a transcriber hears words, an announcement that comes round again.
+"""Turns that may not be a caller's words: music in which a transcriber hears some, an announcement that is repeated.
 
-A person who is not understood is asked again, and that is right a few times. Music on hold would be asked for ever.
+Asking a person again who was not understood is right a few times. Without a limit, music on hold would be asked for
+ever.
 """
 
 from __future__ import annotations

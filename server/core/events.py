@@ -1,7 +1,7 @@
-"""Everything that can happen to a Session (``Input``) and everything it can do about it (``Output``), under one roof.
+"""Everything that can happen to a Session (``Input``) and everything it can do about it (``Output``).
 
-Two closed unions of frozen dataclasses. Inputs are client commands, engine facts and timers; outputs are
-client-visible events and effects.
+Import them from here. They are two closed unions of frozen dataclasses. Inputs are client commands, engine facts and
+timers; outputs are client-visible events and effects.
 """
 
 from __future__ import annotations

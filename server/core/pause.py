@@ -1,4 +1,4 @@
-"""Silence as soon as somebody seems to speak over an answer; the answer goes on where it was when that was nothing.
+"""Pauses an answer as soon as somebody seems to speak over it; it goes on where it was if that was no interruption.
 
 What counts as an interruption is decided later, and as carefully as without it (``Hearing``).
 """
@@ -12,8 +12,8 @@ from server.core.state import State
 _LAST_WORDS = e.INPUT_RATE
 """Who says "yes" over the last second of a question replies to it."""
 _PATIENCE = 2 * e.INPUT_RATE
-"""Nobody agrees for so long. Music and other people's talk, which may go on for minutes, must not keep an answer paused
-as well."""
+"""A word of agreement is shorter. Music and other people's talk may go on for minutes, and must not keep an answer
+paused all that time."""
 
 
 class Pause:

@@ -1,4 +1,4 @@
-"""What the keys with a limit have used today, in a file beside theirs, so that a restart gives nobody a second day."""
+"""What keys with a limit have used today, in a file beside the keys, so that a restart does not give it back."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""How many sessions run at once, and whether here: the next one is told so at the door. A server that goes down takes
-none any more."""
+"""How many sessions run at once, and where: on this machine, or at a hosted provider. Who finds no place is told so
+before a session begins. A server that is stopping takes no new ones."""
 
 from __future__ import annotations
 

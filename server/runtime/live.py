@@ -1,4 +1,4 @@
-"""What a door gets when it begins a session: somebody who holds the conversation, on this machine or behind it."""
+"""What a door gets when it begins a session: who runs it, with models on this machine or at a hosted provider."""
 
 from __future__ import annotations
 

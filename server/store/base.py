@@ -1,4 +1,4 @@
-"""The side store: what is known of a session beside its words, and which deeds its tools have done.
+"""The side store: what is known of a session besides its words, and which calls its tools have carried out.
 
 A call is written down before it is run and again when its outcome is known. So after a crash in between it is known
 that it may have happened, and it is not run a second time.

@@ -1,1 +1,1 @@
-"""The client behind ``kammerton talk``: a Realtime client like any other, a stranger to the server's insides."""
+"""The client behind ``kammerton talk``: a Realtime client like any other, which knows the protocol only."""

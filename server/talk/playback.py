@@ -1,4 +1,4 @@
-"""A loudspeaker that is only reckoned: which sample of the answers would be heard when."""
+"""Playback without a device: computes which sample of the answers would be heard when."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a call owes its caller beside answers: words of its own, patience, and an end that is heard."""
+"""What the server does in a call besides answering: sentences of its own, asking a silent caller, ending the call."""
 
 from __future__ import annotations
 

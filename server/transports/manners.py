@@ -1,4 +1,4 @@
-"""What a phone call is owed beside answers: a greeting, patience with silence, a warning before it ends."""
+"""How a phone call is run besides its answers: greeting, patience with silence, longest duration, phrases."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The HTTP neighbours of the socket: is it alive, is it ready, what does it run, how does it do."""
+"""State of the server over HTTP: whether it is alive and ready, which models it has, and its metrics."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether the number that a carrier gives for a caller is one: who does not show it comes under words instead."""
+"""Whether a carrier gives the caller's number: where callers hide it, a word like "anonymous" comes instead."""
 
 from __future__ import annotations
 
