@@ -76,6 +76,7 @@ def log_events(session_id: str, input: Input | None, outputs: Sequence[Output]) 
         seconds = round(input.seconds, 3)
         tool = {"session": session_id, "call": input.call_id, "outcome": input.outcome.value, "seconds": seconds}
         logger.info("tool finished", extra=tool)
+    stopped = any(isinstance(output, ClearPlayout) for output in outputs)
     for output in outputs:
         match output:
             case SessionCreated():
@@ -87,8 +88,10 @@ def log_events(session_id: str, input: Input | None, outputs: Sequence[Output]) 
                 _log_response(session_id, output)
             case Error():
                 _log_client_error(session_id, output)
-            case PausePlayout():
-                _log_floor(session_id, "answer pauses" if output.paused else "answer goes on", input)
+            case PausePlayout(paused=True):
+                _log_floor(session_id, "answer pauses", input)
+            case PausePlayout() if not stopped:  # the pause of an answer that has been stopped ends, too
+                _log_floor(session_id, "answer goes on", input)
             case ClearPlayout():
                 _log_floor(session_id, "answer stopped", input)
 

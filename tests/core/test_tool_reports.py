@@ -132,14 +132,7 @@ def test_a_call_that_has_to_finish_is_reported_after_the_turn_that_broke_in():
 
 def test_what_was_cut_off_does_not_hold_up_a_report():
     call = Call()
-    response = call.question()
-    call.says(response, "I book it for you now.", samples=96_000)
-    call.calls(response, "book")
-    call.finished(response)
-    call.speech()
-    call.silence()
-    call.heard("")
-    call.silence(480)
+    call.books_and_is_cut_off("I book it for you now.")
     assert "AdoptResponse" in names(call.found("call_1", "booked"))
 
 
@@ -287,14 +280,7 @@ def test_a_tool_knows_what_was_said_before_its_call_and_if_that_was_enough_nothi
 
 def test_what_an_answer_that_was_cut_short_has_said_is_said_again_by_its_tool():
     call = Call()
-    response = call.question()
-    call.says(response, "I am connecting you.", samples=96_000)
-    call.calls(response, "book")
-    call.finished(response)
-    call.speech()
-    call.silence()
-    call.heard("")
-    call.silence(480)
+    call.books_and_is_cut_off("I am connecting you.")
     call.found(say="I am connecting you.", repeats=True)
     assert call.last(e.PrepareResponse).generation.script == "I am connecting you."
     assert call.all(e.ToolsTold) == []

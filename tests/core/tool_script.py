@@ -42,6 +42,17 @@ class Call(Script):
         self.finished(response)
         return response
 
+    def books_and_is_cut_off(self, words: str) -> None:
+        """An answer that calls the booking after these words; a sound of the caller's cuts them off."""
+        response = self.question()
+        self.says(response, words, samples=96_000)
+        self.calls(response, "book")
+        self.finished(response)
+        self.speech()
+        self.silence()
+        self.heard("")
+        self.silence(480)
+
     def floor(self) -> list[e.Output]:
         """What is being said ends."""
         timer = [timer for timer in self.all(e.StartTimer) if timer.kind is e.TimerKind.FLOOR][-1]

@@ -13,18 +13,21 @@ import pytest
 
 from server.core.events import (
     AudioFormat,
+    ClearPlayout,
     ContentPart,
     Error,
     InputClock,
     Item,
     ItemKind,
     Output,
+    PausePlayout,
     ResponseDone,
     ResponseFailed,
     ResponseStatus,
     ResponseView,
     SessionConfig,
     SessionCreated,
+    SpeechProbability,
     SpeechStarted,
     ToolFinished,
     ToolOutcome,
@@ -178,6 +181,20 @@ def test_frames_and_deltas_leave_no_trace() -> None:
     assert (
         logged(LogSettings(level="debug"), lambda: log_events("sess_1", InputClock(0), [SpeechStarted("i", 0)])) == []
     )
+
+
+def test_an_answer_that_was_stopped_in_its_pause_is_not_said_to_go_on() -> None:
+    def call() -> None:
+        log_events("sess_1", None, [PausePlayout(True)])
+        log_events("sess_1", None, [PausePlayout(False)])
+        log_events("sess_1", None, [PausePlayout(True)])
+        log_events("sess_1", SpeechProbability(16_000, 0.9), [ClearPlayout("item_1"), PausePlayout(False)])
+
+    told = [json.loads(line) for line in logged(LogSettings(format="json", level="debug"), call)]
+    assert [line["message"] for line in told] == [
+        *("answer pauses", "answer goes on", "answer pauses", "answer stopped"),
+    ]
+    assert told[-1]["at_ms"] == 1000
 
 
 def test_a_flood_of_one_kind_of_line_is_cut_down_and_counted():
